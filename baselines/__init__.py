@@ -1,0 +1,1 @@
+"""The methods the paper compares AEVB with. They import `reproduce`, never the reverse."""

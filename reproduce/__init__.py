@@ -1,0 +1,1 @@
+"""A reproduction of Auto-Encoding Variational Bayes (Kingma & Welling, 2013)."""

@@ -1,0 +1,1 @@
+"""The data sets of the paper, and embedded stand-ins that need no network."""

@@ -1,0 +1,1 @@
+"""Stacked networks: plain torch modules that know no Lightning, no Hydra and no disk."""
