@@ -1,1 +1,8 @@
 """The data sets of the paper, and embedded stand-ins that need no network."""
+
+from reproduce.data.fallback import FALLBACK, Resolution, resolve
+from reproduce.data.images import ImageData
+from reproduce.data.registry import DATASETS, load
+from reproduce.data.sources import DataUnavailable
+
+__all__ = ["DATASETS", "FALLBACK", "DataUnavailable", "ImageData", "Resolution", "load", "resolve"]

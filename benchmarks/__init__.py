@@ -1,0 +1,1 @@
+"""Speed of this suite's training against its peers: `python -m benchmarks.bench`."""

@@ -1,0 +1,1 @@
+"""What the suite's speed is compared with: the same model as users of other libraries write it."""

@@ -1,0 +1,114 @@
+"""The ceiling: only the five large matrix products of a training step, nothing else.
+
+A PyTorch program that trains the model on the CPU in float32 needs at least these, so it can hardly
+be faster. Another matrix library may be: this is the ceiling for the one that PyTorch ships with.
+Outputs are preallocated and R models are stacked in one call, as the documentation of `torch.bmm`
+(https://docs.pytorch.org/docs/stable/generated/torch.bmm.html) offers with `out=`.
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
+
+import torch
+
+from benchmarks.peers.workload import (
+    BATCH_SIZE,
+    N_HIDDEN,
+    N_PIXELS,
+    WARM_UP_STEPS,
+    Clock,
+    parser,
+    positive_int,
+    report,
+)
+from reproduce.errors import UserError
+
+START_TIMEOUT = 120  # seconds until every process must have warmed up
+
+_barrier: Barrier | None = None  # set in worker processes only
+
+
+def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) -> float:
+    """Repeat the products for `seconds` after a warm-up; return samples/s over all members.
+
+    Parameters
+    ----------
+    seconds
+        How long to measure.
+    threads
+        CPU threads in all, shared out evenly over the processes.
+    members
+        Models in all, shared out evenly over the processes and stacked within each.
+    processes
+        Processes that measure at the same time; their speeds are summed.
+
+    Raises
+    ------
+    UserError
+        Where threads or members cannot be shared out evenly.
+    """
+    if threads % processes or members % processes:
+        raise UserError(
+            f"{threads} threads and {members} members cannot be shared out evenly over "
+            f"{processes} processes; choose multiples of the number of processes."
+        )
+    share = (seconds, threads // processes, members // processes)
+    if processes == 1:
+        return _measure_here(*share)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, context, initializer=_set_barrier, initargs=(context.Barrier(processes),)
+    ) as pool:
+        running = [pool.submit(_measure_here, *share) for _ in range(processes)]
+        return sum(result.result() for result in running)
+
+
+def products(members: int) -> Callable[[], None]:
+    """Return a function that does the five products of one step of `members` models."""
+
+    def normal(rows: int, columns: int) -> torch.Tensor:
+        return torch.randn(members, rows, columns)
+
+    x, w1 = normal(BATCH_SIZE, N_PIXELS), normal(N_PIXELS, N_HIDDEN)
+    w4, d_logits = normal(N_HIDDEN, N_PIXELS), normal(BATCH_SIZE, N_PIXELS)
+    hidden, logits = normal(BATCH_SIZE, N_HIDDEN), normal(BATCH_SIZE, N_PIXELS)
+    d_hidden, d_w1, d_w4 = torch.empty_like(hidden), torch.empty_like(w1), torch.empty_like(w4)
+
+    def step() -> None:
+        torch.bmm(x, w1, out=hidden)
+        torch.bmm(hidden, w4, out=logits)
+        torch.bmm(hidden.mT, d_logits, out=d_w4)
+        torch.bmm(d_logits, w4.mT, out=d_hidden)
+        torch.bmm(x.mT, d_hidden, out=d_w1)
+
+    return step
+
+
+def _measure_here(seconds: float, threads: int, members: int) -> float:
+    """Measure in this process, starting together with the others where there are any."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    step = products(members)
+    for _ in range(WARM_UP_STEPS):
+        step()
+    if _barrier is not None:
+        _barrier.wait(START_TIMEOUT)
+    clock = Clock(seconds, samples_per_step=members * BATCH_SIZE, warm_up=0)
+    step()
+    while not clock.tick():
+        step()
+    return clock.samples_per_second
+
+
+def _set_barrier(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--members", type=positive_int, default=4, help="models in all")
+    options.add_argument("--processes", type=positive_int, default=1, help="processes at once")
+    report(measure, options.parse_args())

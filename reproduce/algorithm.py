@@ -1,0 +1,264 @@
+"""The base of every algorithm: stacked members trained by one Lightning module.
+
+An algorithm says how one minibatch step changes the parameters (`step`) and what bound its
+curves show (`bound`). The base owns the rest: random streams, minibatches, Adagrad with warm-up
+and weight prior, the running mean of the training bound, evaluation, and the stop of members
+that diverge.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from reproduce.bounds import bound_named
+from reproduce.data.images import ImageData
+from reproduce.errors import UserError
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.randomness import generator
+from reproduce.schedule import BLOCK_STEPS
+
+EVALUATED_TRAINING_IMAGES = 10_000
+EVALUATION_BATCH = 1_000
+ADAGRAD_EPSILON = 1e-8
+
+NoiseKind = Literal["index", "normal", "uniform"]
+Noise = Mapping[str, Tensor]
+
+
+class Algorithm(pl.LightningModule):
+    """Trains a stack of members on one data set.
+
+    Parameters
+    ----------
+    model
+        The stack; member r belongs to `seeds[r]`.
+    images
+        The data set. It stays on the device as bytes.
+    seeds
+        One for each member; they name all random streams.
+    step_size
+        Adagrad's eta (Kingma & Welling 2013, section 5).
+    warmup_steps
+        Steps during which Adagrad accumulates squared gradients and updates nothing.
+    batch_size
+        M, the images in a minibatch.
+    n_samples
+        L, the samples of z a datapoint.
+    estimator
+        The SGVB estimator, `A` or `B`.
+
+    Raises
+    ------
+    UserError
+        For sizes or step sizes that are not positive, or an unknown estimator.
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        images: ImageData,
+        seeds: Sequence[int],
+        *,
+        step_size: float,
+        warmup_steps: int = 101,
+        batch_size: int = 100,
+        n_samples: int = 1,
+        estimator: str = "B",
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        _require_positive(step_size=step_size, batch_size=batch_size, n_samples=n_samples)
+        if warmup_steps < 0:
+            raise UserError(f"algorithm.warmup_steps must be zero or more, not {warmup_steps}.")
+        self.model = model
+        self.seeds = tuple(seeds)
+        self.step_size = step_size
+        self.warmup_steps = warmup_steps
+        self.batch_size = batch_size
+        self.n_samples = n_samples
+        self.estimator = bound_named(estimator)
+        self.image_scale = images.scale
+        n_members = len(self.seeds)
+        # Buffers below with a member axis are state: a checkpoint keeps a slice for each member.
+        self.register_buffer("samples_seen", torch.zeros(n_members, dtype=torch.int64))
+        self.register_buffer("running_sum", torch.zeros(n_members, dtype=torch.float64))
+        self.register_buffer("running_steps", torch.zeros(n_members, dtype=torch.int64))
+        self.register_buffer("train_images", images.train, persistent=False)
+        self.register_buffer("test_images", images.test, persistent=False)
+
+    # What an algorithm defines.
+
+    def step(self, x: Float[Tensor, "member batch pixel"], noise: Noise) -> Float[Tensor, " member"]:
+        """Update the parameters on one minibatch; return its mean bound before the update."""
+        raise NotImplementedError
+
+    def noise_shapes(self) -> dict[str, tuple[NoiseKind, tuple[int, ...]]]:
+        """Name the random numbers a step needs: kind, and shape without the member axis."""
+        return {"posterior": ("normal", (self.n_samples, self.batch_size, self.model.n_latent))}
+
+    def bound(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        noise: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member batch"]:
+        """Estimate the variational bound in nats, as the curves show it."""
+        return self.estimator(self.model, x, noise)
+
+    # Optimisation.
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One Adagrad over all parameters."""
+        return [self.adagrad(self.model)]
+
+    def adagrad(self, module: nn.Module) -> torch.optim.Optimizer:
+        """Adagrad as in the paper: G += g^2; theta += eta g / sqrt(G + 1e-8).
+
+        The weight prior N(0, I) on matrices adds (M/N) log p(theta) to the sum of the minibatch's
+        bounds (section 5), whose gradient -(M/N) theta is exactly a weight decay of M/N.
+        """
+        prior = self.batch_size / len(cast(Tensor, self.train_images))
+        matrices = [p for name, p in module.named_parameters() if name.endswith("weight")]
+        biases = [p for name, p in module.named_parameters() if not name.endswith("weight")]
+        groups = [{"params": matrices, "weight_decay": prior}, {"params": biases}]
+        fused = _fused_adagrad_runs_on(matrices[0].device)
+        return torch.optim.Adagrad(
+            groups,
+            lr=self.step_size,
+            initial_accumulator_value=ADAGRAD_EPSILON,
+            eps=0,
+            fused=fused or None,
+            foreach=None if fused else True,
+        )
+
+    def descend(self, loss: Tensor, optimizer_index: int = 0) -> None:
+        """One Adagrad step on the gradient of `loss`, for that optimizer's parameters."""
+        optimizer = self._raw_optimizers()[optimizer_index]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    def _raw_optimizers(self) -> list[torch.optim.Optimizer]:
+        found = self.optimizers(use_pl_optimizer=False)
+        return cast(
+            list[torch.optim.Optimizer], found if isinstance(found, list) else [found]
+        )
+
+    # The loop.
+
+    @property
+    def block_samples(self) -> int:
+        """Samples in a block of steps."""
+        return BLOCK_STEPS * self.batch_size
+
+    def training_step(self, blocks: range, batch_index: int) -> None:
+        """Run the blocks of minibatch steps named by `blocks` (see `schedule.chunks`).
+
+        Lightning costs as much a call as several steps, so a call is many steps.
+        """
+        for block in blocks:
+            noise = self._draw(block)
+            for offset in range(BLOCK_STEPS):
+                warming_up = block * BLOCK_STEPS + offset < self.warmup_steps
+                self._set_step_size(0.0 if warming_up else self.step_size)
+                now = {name: values[:, offset] for name, values in noise.items()}
+                bound = self.step(self.pixels(now.pop("index")), now)
+                self.running_sum += bound.double()
+        self.running_steps += len(blocks) * BLOCK_STEPS
+        self.samples_seen += len(blocks) * self.block_samples
+
+    def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
+        """Gather a minibatch for each member, as grey levels in [0, 1]."""
+        return cast(Tensor, self.train_images)[index].float().mul_(self.image_scale)
+
+    def _draw(self, block: int) -> dict[str, Tensor]:
+        """Draw all random numbers of a block, each (member, step, ...)."""
+        shapes = {"index": ("index", (self.batch_size,)), **self.noise_shapes()}
+        noise = {}
+        for name, (kind, shape) in shapes.items():
+            draws = [
+                self._random(kind, (BLOCK_STEPS, *shape), seed, "train", name, block)
+                for seed in self.seeds
+            ]
+            noise[name] = torch.stack(draws)
+        return noise
+
+    def _random(self, kind: str, shape: Sequence[int], seed: int, *key: str | int) -> Tensor:
+        source = generator(self.device, seed, *key)
+        if kind == "index":  # drawn with replacement
+            n_train = len(cast(Tensor, self.train_images))
+            return torch.randint(n_train, tuple(shape), generator=source, device=self.device)
+        draw = torch.randn if kind == "normal" else torch.rand
+        return draw(tuple(shape), generator=source, device=self.device)
+
+    def _set_step_size(self, step_size: float) -> None:
+        for optimizer in self._raw_optimizers():
+            for group in optimizer.param_groups:
+                group["lr"] = step_size
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        """A range of blocks needs no transfer."""
+        return batch
+
+    # What the curves show.
+
+    def running_bound(self) -> Float[Tensor, " member"]:
+        """Mean bound of the minibatches since the last mark (the published *train* curves)."""
+        return self.running_sum / self.running_steps
+
+    def start_new_mark(self) -> None:
+        """Forget the running mean."""
+        self.running_sum.zero_()
+        self.running_steps.zero_()
+
+    @torch.no_grad()
+    def evaluate(self, split: Literal["train", "test"]) -> Float[Tensor, " member"]:
+        """Mean bound (L = 1) over all test or the first 10,000 training images, in nats."""
+        images = cast(Tensor, self.test_images if split == "test" else self.train_images)
+        images = images[:EVALUATED_TRAINING_IMAGES] if split == "train" else images
+        samples = int(self.samples_seen[0])
+        total = torch.zeros(len(self.seeds), dtype=torch.float64, device=self.device)
+        for number, batch in enumerate(images.split(EVALUATION_BATCH)):
+            shape = (1, len(batch), self.model.n_latent)
+            noise = [
+                self._random("normal", shape, seed, "evaluate", split, samples, number)
+                for seed in self.seeds
+            ]
+            x = batch.float().mul_(self.image_scale).expand(len(self.seeds), -1, -1)
+            total += self.bound(x, torch.stack(noise)).double().sum(1)
+        return total / len(images)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out Lightning's loop counters: `samples_seen` says where training is."""
+        checkpoint.pop("loops", None)
+
+
+def _require_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")
+
+
+def _fused_adagrad_runs_on(device: torch.device) -> bool:
+    """Tell whether this build of torch has the fused kernel for `device`."""
+    probe = nn.Parameter(torch.zeros(1, device=device))
+    probe.grad = torch.zeros(1, device=device)
+    try:
+        torch.optim.Adagrad([probe], fused=True).step()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def member_state(state: Mapping[str, Any], member: int) -> dict[str, Any]:
+    """Slice one member out of a stack's `state_dict`."""
+    return {name: value[member : member + 1].clone() for name, value in state.items()}
+
+
+def stack_states(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join members' states, the inverse of `member_state`."""
+    states = list(states)
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}

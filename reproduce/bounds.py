@@ -1,0 +1,63 @@
+"""The SGVB estimators of the variational lower bound (Kingma & Welling 2013, section 2.3)."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from reproduce.errors import UserError
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.gaussian import standard_normal_log_prob
+
+
+class Bound(Protocol):
+    """A bound on log p(x) for each member and datapoint, from noise ~ N(0, I)."""
+
+    def __call__(
+        self,
+        model: Autoencoder,
+        x: Float[Tensor, "member batch pixel"],
+        noise: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member batch"]:
+        """Return the estimate in nats; the number of samples L is the noise's second axis."""
+        ...
+
+
+def sgvb_a(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member batch"]:
+    """Estimator A: mean over L samples of log p(x, z) - log q(z|x) (eq. 6), in nats."""
+    posterior = model.encoder(x)
+    z = posterior.sample(noise)
+    log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
+    return (log_joint - posterior.log_prob(z)).mean(1)
+
+
+def sgvb_b(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member batch"]:
+    """Estimator B: closed-form -KL(q || p) plus the mean over L samples of log p(x|z) (eq. 7)."""
+    posterior = model.encoder(x)
+    log_likelihood = model.decoder.log_likelihood(x, posterior.sample(noise))
+    return log_likelihood.mean(1) - posterior.kl_to_standard_normal()
+
+
+BOUNDS: dict[str, Callable[..., Tensor]] = {"A": sgvb_a, "B": sgvb_b}
+
+
+def bound_named(name: str) -> Bound:
+    """Return estimator `A` or `B`.
+
+    Raises
+    ------
+    UserError
+        For another name.
+    """
+    if name not in BOUNDS:
+        raise UserError(f"Unknown SGVB estimator {name!r}; choose one of: {', '.join(BOUNDS)}.")
+    return BOUNDS[name]

@@ -1,0 +1,124 @@
+"""Lightning checkpoints of a stack, kept as one file for each member.
+
+Members are independent of what is stacked beside them, so they are stored apart: a stack can be
+put together anew from members that were trained in different company, and a kill between two
+files leaves members at different, each consistent, points.
+"""
+
+import pickle
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from reproduce.algorithm import member_state, stack_states
+from reproduce.errors import UserError
+from reproduce.files import write_with
+from reproduce.store import Cell, Store
+
+FORMAT = 1
+
+
+class MemberCheckpoints(CheckpointIO):
+    """Splits a stack's checkpoint over its members' files, and joins them again."""
+
+    def __init__(self, store: Store, cell: Cell, seeds: Sequence[int]) -> None:
+        self.store, self.cell, self.seeds = store, cell, tuple(seeds)
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write each member's slice of `checkpoint`; `path` is the cell's folder."""
+        for member, seed in enumerate(self.seeds):
+            mine = {
+                **checkpoint,
+                "format": FORMAT,
+                "cell": self.cell.as_dict(),
+                "seed": seed,
+                "state_dict": member_state(checkpoint["state_dict"], member),
+                "optimizer_states": [
+                    _slice_optimizer(state, member) for state in checkpoint["optimizer_states"]
+                ],
+                "members": [checkpoint["members"][member]],
+            }
+            target = self.store.checkpoint(self.cell, seed)
+            write_with(target, lambda temporary, value=mine: torch.save(value, temporary))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read the members' files and join them into one checkpoint of the stack."""
+        parts = [read_checkpoint(self.store, self.cell, seed) for seed in self.seeds]
+        return {
+            **parts[0],
+            "state_dict": stack_states(part["state_dict"] for part in parts),
+            "optimizer_states": [
+                _stack_optimizers(states)
+                for states in zip(*(part["optimizer_states"] for part in parts), strict=True)
+            ],
+            "members": [part["members"][0] for part in parts],
+        }
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Never called: a member's checkpoint is replaced, not removed."""
+        raise NotImplementedError
+
+
+def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
+    """Read one member's checkpoint on the CPU.
+
+    Raises
+    ------
+    UserError
+        Where the file is missing, unreadable, or of another cell or seed.
+    """
+    path = store.checkpoint(cell, seed)
+    mend = "Delete it to train this member from the start, or put the right file back."
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"There is no checkpoint {path}; train the member first, or delete the folder "
+            f"{path.parent} to train it again."
+        ) from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"The checkpoint {path} cannot be read ({reason}). {mend}") from error
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of this suite. {mend}")
+    if checkpoint["cell"] != cell.as_dict() or checkpoint["seed"] != seed:
+        found = Cell(**checkpoint["cell"]).id
+        raise UserError(
+            f"The checkpoint {path} belongs to {found} seed {checkpoint['seed']}, not to "
+            f"{cell.id} seed {seed}. {mend}"
+        )
+    return checkpoint
+
+
+def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:
+    sliced = {
+        index: {"step": entry["step"], "sum": entry["sum"][member : member + 1].clone()}
+        for index, entry in state["state"].items()
+    }
+    return {"state": sliced, "param_groups": state["param_groups"]}
+
+
+def _stack_optimizers(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    joined = {
+        index: {
+            "step": entry["step"],
+            "sum": torch.cat([state["state"][index]["sum"] for state in states]),
+        }
+        for index, entry in states[0]["state"].items()
+    }
+    return {"state": joined, "param_groups": states[0]["param_groups"]}
+
+
+def samples_in_checkpoint(store: Store, cell: Cell, seed: int) -> int:
+    """How far a member's checkpoint is, in samples; 0 where there is none."""
+    if not Path(store.checkpoint(cell, seed)).exists():
+        return 0
+    return int(read_checkpoint(store, cell, seed)["state_dict"]["samples_seen"][0])

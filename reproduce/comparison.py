@@ -1,0 +1,254 @@
+"""Ours against the paper, number by number: where both have a value, and only there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from reproduce.figures.style import (
+    ALGORITHMS,
+    DATASET_NAMES,
+    algorithm_name,
+    dataset_name,
+    in_order,
+    short_number,
+)
+from reproduce.published import value_at
+
+FIGURE2_SPLITS: Mapping[str, str] = {"train": "train_running", "test": "test"}
+"""Published split to ours. The published *train* curves of Figure 2 are running means of minibatch
+bounds since the previous mark, which is our `train_running`; our `train`, evaluated at the mark
+itself, runs ahead of them at the left."""
+
+_DTYPES = {
+    "dataset": "str",
+    "n_latent": "int64",
+    "n_train": "int64",
+    "algorithm": "str",
+    "split": "str",
+    "our_split": "str",
+    "samples": "int64",
+    "published": "float64",
+    "ours": "float64",
+    "n_seeds": "int64",
+    "std": "float64",
+    "ci95_low": "float64",
+    "ci95_high": "float64",
+    "difference": "float64",
+}
+COLUMNS = tuple(_DTYPES)
+_CURVE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
+
+
+def over_seeds(curves: pd.DataFrame, at: NDArray[Any] | None = None) -> pd.DataFrame:
+    """Mean and 95 % Student-t interval over the seeds of one curve.
+
+    Parameters
+    ----------
+    curves
+        The seeds of one (dataset, n_latent, n_train, algorithm, split): columns `seed`,
+        `samples`, `value` (nats).
+    at
+        Numbers of samples, shape (points,); all marks of all seeds where None.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a point: `samples`, `mean`, `n_seeds`, `std` (of the seeds, n − 1), `ci95_low`,
+        `ci95_high` (of the mean). A seed without a finite value at a point (diverged, or not that
+        far yet) is left out there and `n_seeds` says so. NaN: `std` and interval with fewer than
+        two seeds, `mean` with none.
+
+    Raises
+    ------
+    ValueError
+        Where `curves` mixes several curves.
+    """
+    for column in _CURVE:
+        if column in curves.columns and curves[column].nunique() > 1:
+            raise ValueError(f"over_seeds takes one curve, but {column} differs within it")
+    points = np.unique(curves["samples"]) if at is None else at
+    seeds = [value_at(seed, points) for _, seed in curves.groupby("seed")]
+    values = np.stack(seeds) if seeds else np.empty((0, points.size))
+    finite = np.isfinite(values)
+    n = finite.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(finite, values, 0.0).sum(axis=0) / n
+        deviation = np.where(finite, values - mean, 0.0)
+        std = np.where(n > 1, np.sqrt((deviation**2).sum(axis=0) / (n - 1)), np.nan)
+        half = stats.t.ppf(0.975, n - 1) * std / np.sqrt(n)
+    return pd.DataFrame(
+        {
+            "samples": points,
+            "mean": mean,
+            "n_seeds": n,
+            "std": std,
+            "ci95_low": mean - half,
+            "ci95_high": mean + half,
+        }
+    )
+
+
+def compare(
+    curves: pd.DataFrame,
+    published: pd.DataFrame,
+    splits: Mapping[str, str] = FIGURE2_SPLITS,
+) -> pd.DataFrame:
+    """Set our curves beside the published ones at 1e5 · {1, 2, 5, 10, 20, 50, ...} samples.
+
+    A row appears only where the published curve and at least one of our seeds have a value, each
+    read linearly in log10(samples) and never beyond its ends. Published `train` is compared with
+    our `train_running`, because that is what the paper's Figure 2 plots (see `FIGURE2_SPLITS`).
+
+    Parameters
+    ----------
+    curves
+        Columns `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `split`, `samples`, `value`
+        (nats per datapoint).
+    published
+        As `load_published` gives it. Figure 2 has no `n_train`: each of ours is then compared.
+    splits
+        Published split to ours; Figure 3 would take `{"train": "train", "test": "test"}`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns `COLUMNS`, in the paper's order. `ours` is the mean over `n_seeds` seeds, `std`
+        and the 95 % Student-t interval `ci95_low`, `ci95_high` are NaN with one seed, and
+        `difference` is ours − published: above 0 our bound is the better one. Nats.
+    """
+    parts: list[pd.DataFrame] = []
+    for name, ours in curves.groupby(_CURVE):
+        identity: dict[str, Any] = dict(zip(_CURVE, name, strict=True))
+        our_split = str(identity["split"])
+        for split in [theirs for theirs, candidate in splits.items() if candidate == our_split]:
+            identity["split"] = split
+            theirs = _matching(published, identity)
+            if theirs.empty:
+                continue
+            at = _round_marks(theirs["samples"].max())
+            part = over_seeds(ours, at).rename(columns={"mean": "ours"})
+            part["published"] = value_at(theirs, at)
+            part = part.dropna(subset=["ours", "published"])
+            if not part.empty:
+                parts.append(part.assign(**identity, our_split=our_split))
+    if not parts:
+        return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in _DTYPES.items()})
+    table = pd.concat(parts, ignore_index=True)
+    table["difference"] = table["ours"] - table["published"]
+    return _sorted(table.loc[:, list(COLUMNS)].astype(_DTYPES))
+
+
+def summarise(comparison: pd.DataFrame) -> pd.DataFrame:
+    """One row a curve: how many points were compared, and how far apart they are.
+
+    Returns
+    -------
+    pd.DataFrame
+        `dataset`, `n_latent`, `n_train`, `algorithm`, `split`, `n_points`,
+        `mean_absolute_difference`, `worst_absolute_difference` (nats).
+    """
+    distance = comparison.assign(distance=comparison["difference"].abs())
+    grouped = distance.groupby(_CURVE, as_index=False, sort=False)["distance"]
+    return grouped.agg(["count", "mean", "max"]).rename(
+        columns={
+            "count": "n_points",
+            "mean": "mean_absolute_difference",
+            "max": "worst_absolute_difference",
+        }
+    )
+
+
+def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
+    """Markdown table of the comparison at one number of samples, aligned as plain text too.
+
+    Parameters
+    ----------
+    comparison
+        As `compare` gives it.
+    at
+        One of its `samples`.
+
+    Returns
+    -------
+    str
+        A caption that says the units and the number of seeds, a blank line and the table, without
+        a newline at the end; one sentence where nothing was compared there.
+    """
+    rows = comparison[comparison["samples"] == round(at)]
+    if rows.empty:
+        return f"None of our curves can be compared with the paper at {short_number(at)} samples."
+    table = [["dataset", "N_z", "algorithm", "split", "published", "ours", "difference"]]
+    for row in rows.itertuples():
+        half = (float(row.ci95_high) - float(row.ci95_low)) / 2  # pyright: ignore[reportArgumentType]
+        table.append(
+            [
+                dataset_name(str(row.dataset)),
+                str(row.n_latent),
+                algorithm_name(str(row.algorithm)),
+                str(row.split),
+                _nats(row.published),
+                _nats(row.ours) + (f" ± {half:.1f}" if np.isfinite(half) else ""),
+                _nats(row.difference, sign="+"),
+            ]
+        )
+    fewest, most = rows["n_seeds"].min(), rows["n_seeds"].max()
+    count = str(most) if fewest == most else f"{fewest} to {most}"
+    seeds = f"{count} seed" + ("" if most == 1 else "s")
+    interval = " ± half the width of its 95 % Student-t interval" if most > 1 else ""
+    caption = (
+        f"Variational bound in nats per datapoint at {short_number(at)} training samples; "
+        f"ours: mean over {seeds}{interval}; difference: ours − published."
+    )
+    return f"{caption}\n\n{_aligned(table, right=(1, 4, 5, 6))}"
+
+
+def _matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.DataFrame:
+    """Rows of the one published curve that has `identity`, as far as its columns go."""
+    keys = [column for column in identity if column in published.columns]
+    return published[(published[keys] == pd.Series(identity)[keys]).all(axis=1)]
+
+
+def _round_marks(last: float) -> NDArray[np.int64]:
+    """1e5, 2e5, 5e5, 1e6, ... up to `last`."""
+    marks = [m * 10**e for e in range(5, 19) for m in (1, 2, 5)]
+    return np.array([mark for mark in marks if mark <= last], dtype=np.int64)
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    """In the paper's order, which is neither the alphabet's nor the file's."""
+    known = {"dataset": list(DATASET_NAMES), "algorithm": list(ALGORITHMS)}
+    known["split"] = ["train", "test"]
+
+    def rank(column: pd.Series) -> pd.Series:
+        if column.name not in known:
+            return column
+        order = in_order(column, known[str(column.name)])
+        return column.map({value: position for position, value in enumerate(order)})
+
+    return table.sort_values([*_CURVE, "samples"], key=rank, ignore_index=True)
+
+
+def _nats(value: object, sign: str = "") -> str:
+    return f"{value:{sign}.1f}".replace("-", "−")
+
+
+def _aligned(table: list[list[str]], right: Iterable[int]) -> str:
+    """Lay out a Markdown table; `right` names the columns of numbers, header row first."""
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    numbers = set(right)
+    lines = [
+        [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in table
+    ]
+    rule = [
+        "-" * (width - 1) + ":" if column in numbers else "-" * width
+        for column, width in enumerate(widths)
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,100 @@
+"""What a run uses where a data set of the paper cannot be had, and how loudly it says so."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reproduce.data.registry import check_name, load
+from reproduce.data.sources import DataUnavailable, resolve_data_dir, ways_to_get
+from reproduce.errors import UserError
+
+FALLBACK = {"mnist": "digits", "freyface": "digits_continuous"}
+MODES = ("digits", "error")
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Which data sets a run uses.
+
+    Attributes
+    ----------
+    names
+        From every name asked for to the name to use: itself, or its stand-in.
+    missing
+        From every name that was replaced to the reason.
+    """
+
+    names: dict[str, str]
+    missing: dict[str, DataUnavailable]
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """From the names that were replaced to their stand-ins."""
+        return {name: self.names[name] for name in self.missing}
+
+    def banner(self) -> str:
+        """Return the text to show before the run, impossible to overlook; "" if all is there."""
+        if not self.missing:
+            return ""
+        errors = list(self.missing.values())
+        denial = " and ".join(f"NOT {error.title}" for error in errors)
+        rule = "!" * 80
+        lines = [
+            f"{denial.upper()}: THE REAL DATA ARE MISSING",
+            "",
+            "The run goes on with scikit-learn's bundled 8x8 digits as a stand-in.",
+            f"Its results are {denial}: they cannot be compared with the paper's.",
+            *(f"  {name} is replaced by {stand_in}" for name, stand_in in self.replaced.items()),
+            "",
+            *(line for error in errors for line in error.account().splitlines()),
+            "",
+            *ways_to_get(errors).splitlines(),
+            "",
+            "To stop here instead of going on with a stand-in, set data.fallback=error.",
+        ]
+        return "\n".join([rule, *(f"!!  {line}".rstrip() for line in lines), rule])
+
+
+def resolve(
+    names: Iterable[str], data_dir: str | Path | None = None, fallback: str = "digits"
+) -> Resolution:
+    """Get hold of every data set a run needs before it starts, and say which it is to use.
+
+    What was found is already loaded: `load` returns it at once.
+
+    Parameters
+    ----------
+    names
+        Data sets of `reproduce.data.DATASETS`.
+    data_dir
+        The user's data folder, as for `load`.
+    fallback
+        "digits": a data set that cannot be had is replaced by its stand-in (`FALLBACK`).
+        "error": it is an error.
+
+    Raises
+    ------
+    UserError
+        Where a name or `fallback` is unknown, `data_dir` is no folder or a file is damaged: a
+        damaged file is never replaced by a stand-in.
+    DataUnavailable
+        Where a data set cannot be had and `fallback` is "error".
+    """
+    if fallback not in MODES:
+        raise UserError(f"data.fallback cannot be {fallback!r}; choose one of {', '.join(MODES)}.")
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        check_name(name)
+    folder = resolve_data_dir(data_dir)
+    chosen: dict[str, str] = {}
+    missing: dict[str, DataUnavailable] = {}
+    for name in wanted:
+        try:
+            load(name, folder)
+            chosen[name] = name
+        except DataUnavailable as error:
+            if fallback == "error":
+                raise
+            chosen[name] = FALLBACK[name]
+            missing[name] = error
+    return Resolution(chosen, missing)

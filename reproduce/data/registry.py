@@ -1,0 +1,49 @@
+"""The data sets by name."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from reproduce.data import digits, freyface, mnist
+from reproduce.data.images import ImageData
+from reproduce.data.sources import resolve_data_dir
+from reproduce.errors import UserError
+
+DATASETS: dict[str, Callable[[Path | None], ImageData]] = {
+    "mnist": mnist.load,
+    "freyface": freyface.load,
+    "digits": digits.load,
+    "digits_continuous": digits.load_continuous,
+}
+
+
+def load(name: str, data_dir: str | Path | None = None) -> ImageData:
+    """Load a data set, once a process: a second call returns the same object.
+
+    Parameters
+    ----------
+    name
+        One of `DATASETS`.
+    data_dir
+        The user's data folder; None (or "") for the cache alone.
+
+    Raises
+    ------
+    UserError
+        Where the name is unknown, `data_dir` is no folder or a file is damaged.
+    DataUnavailable
+        Where the data could be neither found nor fetched.
+    """
+    check_name(name)
+    return _load(name, resolve_data_dir(data_dir))
+
+
+def check_name(name: str) -> None:
+    """Raise `UserError` unless `name` is one of `DATASETS`."""
+    if name not in DATASETS:
+        raise UserError(f"There is no data set {name!r}; choose one of {', '.join(DATASETS)}.")
+
+
+@functools.cache
+def _load(name: str, data_dir: Path | None) -> ImageData:
+    return DATASETS[name](data_dir)

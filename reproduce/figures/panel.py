@@ -1,0 +1,173 @@
+"""One panel of learning curves: its axes, the curves in it, and a note of how far ours goes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogFormatterMathtext,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+)
+
+from reproduce.comparison import FIGURE2_SPLITS, over_seeds
+from reproduce.figures import style
+from reproduce.figures.style import AlgorithmStyle
+
+DASHES = {"train": "-", "test": (0, (3.2, 1.6))}
+"""Line style of a published split and of ours that is compared with it."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: a dataset and a number of latent variables."""
+
+    dataset: str
+    n_latent: int
+
+    @property
+    def title(self) -> str:
+        """Title as in the paper."""
+        return f"{style.dataset_name(self.dataset)}, $N_z$={self.n_latent}"
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Those rows of `frame` (ours or published) that belong here."""
+        return frame[(frame["dataset"] == self.dataset) & (frame["n_latent"] == self.n_latent)]
+
+
+class Axis(NamedTuple):
+    """Range of a panel in samples and nats; `ticks` None leaves them to matplotlib."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    ticks: range | None = None
+
+
+PAPER_AXES = {
+    "mnist": Axis((1e5, 1e8), (-150, -100), range(-150, -99, 10)),
+    "freyface": Axis((1e5, 1e8), (0, 1600), range(0, 1601, 200)),
+}
+
+
+def axis_for(dataset: str, ours: Sequence[pd.DataFrame]) -> Axis:
+    """The paper's axes where it has the dataset, otherwise what `ours` fills."""
+    if dataset in PAPER_AXES:
+        return PAPER_AXES[dataset]
+    frame = pd.concat(ours)
+    frame = frame[frame["split"].isin(FIGURE2_SPLITS.values()) & np.isfinite(frame["value"])]
+    if frame.empty:
+        return Axis((1e5, 1e8), (0, 1))
+    x_low, x_high = frame["samples"].min() / 1.15, frame["samples"].max() * 1.15
+    # Tukey's outer fences: one diverging seed must not flatten every other curve.
+    quarter, three_quarters = frame["value"].quantile([0.25, 0.75])
+    fence = 3 * (three_quarters - quarter)
+    low = max(frame["value"].min(), quarter - fence)
+    high = min(frame["value"].max(), three_quarters + fence)
+    margin = 0.06 * (high - low) or 1.0
+    return Axis((x_low, x_high), (low - margin, high + margin))
+
+
+def set_axes(ax: Axes, panel: Panel, axis: Axis, note: str, note_lines: int, leads: bool) -> None:
+    """Title, note, ranges and ticks; only the panel that `leads` its row labels the bound."""
+    # The note stands between title and frame, where no curve can run through it.
+    line = 1.3 * style.NOTE_SIZE
+    ax.set_title(panel.title, pad=5 + line * note_lines)
+    ax.annotate(
+        note, (0.5, 1), (0, 4 + line * (note_lines - 1 - note.count("\n"))), ha="center",
+        va="bottom", xycoords="axes fraction", textcoords="offset points", linespacing=1.2,
+        size=style.NOTE_SIZE, color=style.MUTED, gid="note",
+    )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xlim(*axis.x)
+    ax.set_ylim(*axis.y)
+    ax.yaxis.set_major_locator(
+        FixedLocator(list(axis.ticks)) if axis.ticks else MaxNLocator(7, steps=[1, 2, 5, 10])
+    )
+    if axis.x[1] / axis.x[0] < 100:  # whole decades alone would leave one or two ticks
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FuncFormatter(_one_two_five))
+    else:
+        ax.xaxis.set_major_locator(LogLocator())
+        ax.xaxis.set_major_formatter(LogFormatterMathtext())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(axis="y", labelleft=leads)
+    if leads:
+        ax.set_ylabel(r"variational lower bound $\mathcal{L}$ (nats)")
+
+
+def draw_curves(
+    ax: Axes, ours: pd.DataFrame, theirs: pd.DataFrame, styles: dict[str, AlgorithmStyle]
+) -> None:
+    """Published curves, light and behind; the mean over our seeds with its band in front."""
+    for algorithm, look in styles.items():
+        for split, dash in DASHES.items():
+            paper = _curve(theirs, algorithm, split).sort_values("samples")
+            if not paper.empty:
+                ax.plot(paper["samples"], paper["value"], color=look.light, linestyle=dash,
+                        linewidth=style.PUBLISHED_WIDTH, zorder=2, gid=f"published:{algorithm}:{split}")  # fmt: skip
+            mean = over_seeds(_curve(ours, algorithm, FIGURE2_SPLITS[split]))
+            if not mean["n_seeds"].any():
+                continue
+            x, face = mean["samples"], look.colour if split == "train" else "white"
+            ax.fill_between(x, mean["ci95_low"], mean["ci95_high"], color=look.colour,
+                            alpha=0.14, linewidth=0, zorder=3)  # fmt: skip
+            ax.plot(x, mean["mean"], color=look.colour, linestyle=dash, zorder=4,
+                    gid=f"ours:{algorithm}:{split}")  # fmt: skip
+            end = mean[mean["n_seeds"] > 0].iloc[-1]
+            (x_low, x_high), (y_low, y_high) = ax.get_xlim(), ax.get_ylim()
+            if x_low <= end["samples"] <= x_high and y_low <= end["mean"] <= y_high:
+                # Apart from its line, so that the frame does not cut it in half.
+                ax.plot(end["samples"], end["mean"], look.marker, color=look.colour, clip_on=False,
+                        markerfacecolor=face, markersize=style.MARKER_SIZE, zorder=5,
+                        gid=f"end:{algorithm}:{split}")  # fmt: skip
+
+
+def note(ours: pd.DataFrame, theirs: pd.DataFrame, axis: Axis) -> str:
+    """How far ours goes and with how many seeds; a line an algorithm where they differ."""
+    notes: dict[str, tuple[str, str]] = {}
+    for algorithm in style.algorithm_styles([*ours["algorithm"], *theirs["algorithm"]]):
+        mine = ours[ours["algorithm"] == algorithm]
+        notes[style.algorithm_name(algorithm)] = _reached(mine, axis)
+    distinct = set(notes.values())
+    if distinct <= {("not run", "")}:
+        return "not run"
+    if len(distinct) == 1:
+        reach, rest = distinct.pop()
+        return f"ours: {reach} samples{rest}" if rest else f"ours: {reach}"
+    return "\n".join(f"{name}: {reach}{rest}" for name, (reach, rest) in notes.items())
+
+
+def _reached(mine: pd.DataFrame, axis: Axis) -> tuple[str, str]:
+    """Samples reached by one algorithm, and the rest of what there is to say."""
+    lines = [mine[mine["split"] == split] for split in FIGURE2_SPLITS.values()]
+    if all(line.empty for line in lines):
+        return "not run", ""
+    means = [over_seeds(line) for line in lines]
+    ends = pd.DataFrame(
+        [mean[mean["n_seeds"] > 0].iloc[-1] for mean in means if mean["n_seeds"].any()]
+    )
+    if ends.empty:
+        return "diverged", ""
+    started, finite = mine["seed"].nunique(), int(ends["n_seeds"].min())
+    count = f"{finite} of {started}" if finite < started else str(started)
+    rest = f", {count} seed" + ("" if started == 1 else "s")
+    if (ends["mean"] < axis.y[0]).all():
+        rest += f", below {axis.y[0]:g}".replace("-", "−")
+    return style.short_number(ends["samples"].max()), rest
+
+
+def _curve(frame: pd.DataFrame, algorithm: str, split: str) -> pd.DataFrame:
+    return frame[(frame["algorithm"] == algorithm) & (frame["split"] == split)]
+
+
+def _one_two_five(value: float, _position: int | None = None) -> str:
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = round(value / 10**exponent)
+    return f"$10^{exponent}$" if mantissa == 1 else rf"${mantissa}{{\cdot}}10^{exponent}$"

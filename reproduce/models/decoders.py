@@ -1,0 +1,158 @@
+"""The decoders p(x|z): Bernoulli, Gaussian, and Gaussian with identity covariance.
+
+Kingma & Welling 2013, Appendix C. All share one interface:
+
+- `log_likelihood(x, z)`: log p(x|z) in nats, (member, sample, batch), from
+  x (member, batch, pixel) and z (member, sample, batch, latent);
+- `mean(z)`: the expected image, (member, ..., pixel);
+- `sample(z, noise)`: an image drawn from p(x|z), from noise of the kind named by `noise_kind`.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reproduce.models.gaussian import LOG_2PI, normal_log_prob
+from reproduce.models.layers import StackedLinear, TanhLayer
+
+NoiseKind = Literal["uniform", "normal"]
+
+
+class Decoder(nn.Module):
+    """What every decoder shares: one tanh hidden layer and a linear output."""
+
+    noise_kind: ClassVar[NoiseKind]
+
+    def __init__(self, n_members: int, n_latent: int, n_hidden: int, n_pixels: int) -> None:
+        super().__init__()
+        self.hidden = TanhLayer(n_members, n_latent, n_hidden)
+        self.output = StackedLinear(n_members, n_hidden, n_pixels)
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log p(x|z) in nats for each member, sample and datapoint."""
+        raise NotImplementedError
+
+    def mean(
+        self, z: Float[Tensor, "member *batch latent"]
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """E[x|z], each pixel in (0, 1)."""
+        return torch.sigmoid(self.output(self.hidden(z)))
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Draw x ~ p(x|z), given noise of the kind `noise_kind`."""
+        raise NotImplementedError
+
+
+class BernoulliDecoder(Decoder):
+    """Bernoulli pixels (Appendix C.1).
+
+    Targets may be grey levels in [0, 1]: log p = sum of x log y + (1 - x) log(1 - y), which is
+    then not a normalised density over images. Values compare with each other and with the
+    paper's, not with those of normalised models.
+    """
+
+    noise_kind: ClassVar[NoiseKind] = "uniform"
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """Sum over pixels of x log y + (1 - x) log(1 - y), from logits."""
+        logits = self.output(self.hidden(z))
+        return _BernoulliLogLikelihood.apply(logits, x.unsqueeze(1))  # type: ignore[no-any-return]
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Binary images: 1 where the uniform noise lies below the mean."""
+        return (noise < self.mean(z)).to(noise.dtype)
+
+
+class GaussianDecoder(Decoder):
+    """Gaussian pixels: mean through a sigmoid, log variance linear in the hidden layer (C.2)."""
+
+    noise_kind: ClassVar[NoiseKind] = "normal"
+
+    def __init__(self, n_members: int, n_latent: int, n_hidden: int, n_pixels: int) -> None:
+        super().__init__(n_members, n_latent, n_hidden, n_pixels)
+        # Not role="log_variance": only the encoder's log-variance layer starts at zero.
+        self.log_variance = StackedLinear(n_members, n_hidden, n_pixels)
+
+    def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.hidden(z)
+        return torch.sigmoid(self.output(hidden)), self.log_variance(hidden)
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log N(x; mean(z), diag exp(log_variance(z)))."""
+        mean, log_variance = self._moments(z)
+        return normal_log_prob(x.unsqueeze(1), mean, log_variance)
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Draw x = mean + std * noise, not clipped to [0, 1]."""
+        mean, log_variance = self._moments(z)
+        return torch.addcmul(mean, torch.exp(0.5 * log_variance), noise)
+
+
+class GaussianIdentityDecoder(Decoder):
+    """Gaussian pixels with identity covariance: mean through a sigmoid, variance one."""
+
+    noise_kind: ClassVar[NoiseKind] = "normal"
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log N(x; mean(z), I)."""
+        squared = (x.unsqueeze(1) - self.mean(z)).square().sum(-1)
+        return -0.5 * (squared + x.shape[-1] * LOG_2PI)
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Draw x = mean + noise."""
+        return self.mean(z) + noise
+
+
+class _BernoulliLogLikelihood(torch.autograd.Function):
+    """sum over pixels of x * logit - softplus(logit), with its gradient x - sigmoid(logit).
+
+    One sigmoid serves value and gradient. softplus(l) = max(l, 0) - log max(s, 1 - s) with
+    s = sigmoid(l): the argument of the logarithm is at least one half, so nothing overflows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
+        probability = torch.sigmoid(logits)
+        linear = (x * logits).sum(-1)
+        softplus = logits.clamp_min(0).sub_(torch.maximum(probability, 1 - probability).log_())
+        ctx.save_for_backward(probability, x)
+        return linear - softplus.sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        probability, x = ctx.saved_tensors
+        return (x - probability).mul_(gradients[0].unsqueeze(-1)), None

@@ -1,0 +1,54 @@
+"""The diagonal Gaussian, the paper's choice of approximate posterior (section 3)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """N(mean, diag exp(log_variance)), one for each member and datapoint.
+
+    Attributes
+    ----------
+    mean, log_variance
+        Shape (member, batch, dimension).
+    """
+
+    mean: Float[Tensor, "member batch dimension"]
+    log_variance: Float[Tensor, "member batch dimension"]
+
+    def sample(
+        self, noise: Float[Tensor, "member sample batch dimension"]
+    ) -> Float[Tensor, "member sample batch dimension"]:
+        """Reparameterised samples, z = mean + std * noise (Kingma & Welling 2013, eq. 10)."""
+        std = torch.exp(0.5 * self.log_variance)
+        return torch.addcmul(self.mean.unsqueeze(1), std.unsqueeze(1), noise)
+
+    def log_prob(
+        self, value: Float[Tensor, "member sample batch dimension"]
+    ) -> Float[Tensor, "member sample batch"]:
+        """Log density in nats, summed over dimensions."""
+        mean, log_variance = self.mean.unsqueeze(1), self.log_variance.unsqueeze(1)
+        return normal_log_prob(value, mean, log_variance)
+
+    def kl_to_standard_normal(self) -> Float[Tensor, "member batch"]:
+        """KL(self || N(0, I)) in nats (Kingma & Welling 2013, Appendix B)."""
+        terms = 1 + self.log_variance - self.mean.square() - self.log_variance.exp()
+        return -0.5 * terms.sum(-1)
+
+
+def normal_log_prob(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Log density of a diagonal Gaussian in nats, summed over the last axis."""
+    squared = (value - mean).square() * torch.exp(-log_variance)
+    return -0.5 * (squared + log_variance + LOG_2PI).sum(-1)
+
+
+def standard_normal_log_prob(value: Tensor) -> Tensor:
+    """Log density of N(0, I) in nats, summed over the last axis."""
+    return -0.5 * (value.square().sum(-1) + value.shape[-1] * LOG_2PI)

@@ -1,0 +1,68 @@
+"""Layers that hold one weight matrix for each member of a stack."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Role = Literal["hidden", "output", "log_variance"]
+
+
+class StackedLinear(nn.Module):
+    """An affine map for each member: `y[r] = x[r] @ weight[r] + bias[r]`.
+
+    Weights are stored (member, in, out), so that their gradients come out contiguous.
+
+    Parameters
+    ----------
+    n_members, n_in, n_out
+        Sizes of the stack, of the input and of the output.
+    role
+        What the layer is for; initialisation schemes treat roles differently.
+    """
+
+    def __init__(self, n_members: int, n_in: int, n_out: int, role: Role = "output") -> None:
+        super().__init__()
+        self.role: Role = role
+        self.weight = nn.Parameter(torch.zeros(n_members, n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
+
+    def forward(self, x: Float[Tensor, "member *batch n_in"]) -> Float[Tensor, "member *batch n_out"]:
+        """Map (member, ..., in) to (member, ..., out)."""
+        if x.ndim == 3:
+            return torch.baddbmm(self.bias, x, self.weight)
+        flat = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
+        return flat.unflatten(1, x.shape[1:-1])
+
+
+class TanhLayer(StackedLinear):
+    """An affine map followed by tanh, the hidden layer of every network in the paper."""
+
+    def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
+        super().__init__(n_members, n_in, n_out, role="hidden")
+
+    def forward(self, x: Float[Tensor, "member *batch n_in"]) -> Float[Tensor, "member *batch n_out"]:
+        """Map (member, ..., in) to (member, ..., out), each output in (-1, 1)."""
+        return _Tanh.apply(super().forward(x))  # type: ignore[no-any-return]
+
+
+class _Tanh(torch.autograd.Function):
+    """tanh(a) = 2 sigmoid(2a) - 1, in place.
+
+    On the CPU the vectorised sigmoid is several times as fast as tanh, and nothing but this
+    function's result is needed for the gradient, so the pre-activation can be overwritten.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, pre_activation: Tensor) -> Tensor:
+        ctx.mark_dirty(pre_activation)
+        y = pre_activation.mul_(2).sigmoid_().mul_(2).sub_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        (gradient,) = gradients
+        return torch.addcmul(gradient, gradient * y, y, value=-1)

@@ -1,0 +1,169 @@
+"""The store of cells: what has been trained, where its curves are, what it was made with.
+
+A *cell* is one curve pair of a figure: data set, algorithm, latent size and every setting that
+changes the mathematics. It has a folder named by a readable id, and in it a folder for each seed
+(each *member*):
+
+    results/runs/mnist-aevb-z20-n50000-1a2b3c4d/
+        cell.json                 the settings
+        seed-0/checkpoint.ckpt    weights, Adagrad accumulators, samples seen, curve
+        seed-0/curve.csv          split,samples,value
+        seed-0/manifest.json      where, when and with what it was made
+
+How far to train and how many seeds are no part of a cell: a larger budget continues it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reproduce.errors import UserError
+from reproduce.files import write_json, write_with
+
+CURVE_COLUMNS = ["split", "samples", "value"]
+CURVES_COLUMNS = [
+    "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One curve pair of a figure.
+
+    Attributes
+    ----------
+    dataset, algorithm, n_latent, n_train
+        The coordinates that curves are labelled with.
+    settings
+        Plain nested containers: everything else that changes the mathematics.
+    """
+
+    dataset: str
+    algorithm: str
+    n_latent: int
+    n_train: int
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse impossible sizes."""
+        for name, value in (
+            ("model.n_latent", self.n_latent),
+            ("model.n_hidden", self.settings["model"]["n_hidden"]),
+            ("data.n_train", self.n_train),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+                raise UserError(f"{name} must be a whole number greater than zero, not {value!r}.")
+
+    @property
+    def id(self) -> str:
+        """A readable name that differs whenever the mathematics does."""
+        digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+        return f"{self.dataset}-{self.algorithm}-z{self.n_latent}-n{self.n_train}-{digest[:8]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain containers, as stored in `cell.json`."""
+        return {
+            "dataset": self.dataset,
+            "algorithm": self.algorithm,
+            "n_latent": self.n_latent,
+            "n_train": self.n_train,
+            "settings": dict(self.settings),
+        }
+
+    @property
+    def title(self) -> str:
+        """A short name for people."""
+        return f"{self.dataset} N_z={self.n_latent} {self.algorithm}"
+
+
+class Store:
+    """A folder of cells."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, cell: Cell) -> Path:
+        """The folder of `cell`."""
+        return self.root / cell.id
+
+    def member_folder(self, cell: Cell, seed: int) -> Path:
+        """The folder of one member."""
+        return self.folder(cell) / f"seed-{seed}"
+
+    def checkpoint(self, cell: Cell, seed: int) -> Path:
+        """Where one member's checkpoint lies."""
+        return self.member_folder(cell, seed) / "checkpoint.ckpt"
+
+    def write_cell(self, cell: Cell) -> None:
+        """Write down the settings of `cell`."""
+        write_json(self.folder(cell) / "cell.json", {"id": cell.id, **cell.as_dict()})
+
+    def write_curve(self, cell: Cell, seed: int, rows: Sequence[tuple[str, int, float]]) -> None:
+        """Replace a member's curve."""
+        frame = pd.DataFrame(rows, columns=CURVE_COLUMNS)
+        path = self.member_folder(cell, seed) / "curve.csv"
+        write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
+
+    def curve(self, cell: Cell, seed: int) -> pd.DataFrame:
+        """Return a member's curve; empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where the file is damaged.
+        """
+        path = self.member_folder(cell, seed) / "curve.csv"
+        if not path.exists():
+            return pd.DataFrame(columns=CURVE_COLUMNS)
+        try:
+            frame = pd.read_csv(path, float_precision="round_trip")
+        except (ValueError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not a curve ({error}); delete it to write it anew.") from error
+        if list(frame.columns) != CURVE_COLUMNS:
+            raise UserError(
+                f"{path} should have the columns {','.join(CURVE_COLUMNS)}, not "
+                f"{','.join(map(str, frame.columns))}; delete it to write it anew."
+            )
+        return frame
+
+    def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
+        """Return a member's manifest; empty where it has none."""
+        path = self.member_folder(cell, seed) / "manifest.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path} is not valid JSON ({error}); delete the folder {path.parent} to train "
+                "this member again."
+            ) from error
+
+    def is_done(self, cell: Cell, seed: int, samples: int) -> bool:
+        """Tell whether a member has been trained for `samples` or has diverged."""
+        if self.manifest(cell, seed).get("diverged_at") is not None:
+            return True
+        curve = self.curve(cell, seed)
+        return bool((curve["samples"] >= samples).any())
+
+    def curves(self, cells: Iterable[Cell], seeds: Sequence[int], limits: Mapping[str, int]) -> pd.DataFrame:
+        """Join curves of `cells` and `seeds`, each up to the sample limit of its data set."""
+        frames = [
+            self.curve(cell, seed).assign(
+                dataset=cell.dataset,
+                n_latent=cell.n_latent,
+                n_train=cell.n_train,
+                algorithm=cell.algorithm,
+                seed=seed,
+            )
+            for cell in cells
+            for seed in seeds
+        ]
+        frames = [frame for frame in frames if not frame.empty]
+        if not frames:
+            return pd.DataFrame(columns=CURVES_COLUMNS)
+        joined = pd.concat(frames, ignore_index=True)[CURVES_COLUMNS]
+        return joined[joined["samples"] <= joined["dataset"].map(limits)].reset_index(drop=True)

@@ -1,0 +1,291 @@
+"""Training the members of one cell: from the store, through Lightning, back to the store."""
+
+import contextlib
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from hydra.utils import instantiate
+
+from reproduce import data
+from reproduce.algorithm import Algorithm
+from reproduce.checkpoints import MemberCheckpoints, read_checkpoint
+from reproduce.data.images import ImageData
+from reproduce.files import write_json
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.initialisation import initialise
+from reproduce.provenance import device_name, provenance
+from reproduce.runtime import choose_device, prepare
+from reproduce.schedule import Chunks, marks
+from reproduce.store import Cell, Store
+from reproduce.tracking import member_runs
+
+LONGEST_CHUNK = 10  # blocks; about a second of training
+CHECKPOINT_SECONDS = 60.0
+
+Report = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train some members of a cell up to a number of samples.
+
+    Attributes
+    ----------
+    cell, seeds, samples
+        What, which members, and how far.
+    store, data_dir
+        Folders: of the cells, and of the user's data files.
+    device, threads
+        Where, and how many threads torch's operators may use.
+    tracking
+        The configuration of W&B.
+    """
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    samples: int
+    store: Path
+    data_dir: str | None = None
+    device: str = "auto"
+    threads: int = 1
+    tracking: Mapping[str, Any] = field(default_factory=lambda: {"mode": "off"})
+
+
+@dataclass
+class Member:
+    """What is remembered of one member beside its tensors; part of its checkpoint."""
+
+    curve: list[tuple[str, int, float]] = field(default_factory=list)
+    diverged_at: int | None = None
+    wall_seconds: float = 0.0
+
+    @classmethod
+    def from_checkpoint(cls, state: Mapping[str, Any]) -> "Member":
+        """Rebuild from plain containers."""
+        curve = [(split, int(samples), float(value)) for split, samples, value in state["curve"]]
+        return cls(curve, state["diverged_at"], state["wall_seconds"])
+
+
+def train(job: Job, report: Report) -> dict[int, int]:
+    """Train what is missing of `job`; return where members diverged, {seed: samples}.
+
+    Finished members are skipped, the others continue from their checkpoints. `report` is called
+    with ("advance", samples summed over members) and ("message", text).
+
+    Raises
+    ------
+    UserError
+        Where data, configuration, checkpoints or folders are unusable.
+    """
+    store = Store(job.store)
+    prepare(job.threads)
+    with ExitStack() as locks:
+        for seed in sorted(job.seeds):  # in one order, so that two processes cannot deadlock
+            locks.enter_context(_locked(store, job.cell, seed, report))
+        missing = [s for s in job.seeds if not store.is_done(job.cell, s, job.samples)]
+        stacks: dict[int, list[int]] = {}
+        for seed in missing:
+            stacks.setdefault(_progress(store, job.cell, seed), []).append(seed)
+        for start, seeds in sorted(stacks.items()):
+            report("advance", start * len(seeds))
+            _train_stack(store, job, seeds, start, report)
+    found = {seed: store.manifest(job.cell, seed).get("diverged_at") for seed in job.seeds}
+    return {seed: samples for seed, samples in found.items() if samples is not None}
+
+
+def build(
+    cell: Cell, images: ImageData, seeds: Sequence[int], device: torch.device | str = "cpu"
+) -> Algorithm:
+    """Build the algorithm of `cell` with freshly initialised members."""
+    settings = cell.settings["model"]
+    sizes = {
+        "n_members": len(seeds),
+        "n_pixels": images.train.shape[1],
+        "n_hidden": settings["n_hidden"],
+        "n_latent": cell.n_latent,
+    }
+    encoder = instantiate(settings["encoder"], _partial_=True)
+    decoder = instantiate(settings["decoder"], _partial_=True)
+    model = Autoencoder(encoder(**sizes), decoder(**sizes))
+    initialise(model, seeds, settings["init"]["scheme"], settings["init"]["std"])
+    algorithm = instantiate(cell.settings["algorithm"], _partial_=True)
+    return cast(Algorithm, algorithm(model, images, seeds)).to(device)
+
+
+@contextlib.contextmanager
+def _locked(store: Store, cell: Cell, seed: int, report: Report) -> Iterator[None]:
+    """Hold the member's lock; the system releases it when a process dies, however it dies."""
+    folder = store.member_folder(cell, seed)
+    store.write_cell(cell)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("message", f"{cell.title} seed {seed}: another process is training it; waiting.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _progress(store: Store, cell: Cell, seed: int) -> int:
+    if not store.checkpoint(cell, seed).exists():
+        return 0
+    return int(read_checkpoint(store, cell, seed)["state_dict"]["samples_seen"][0])
+
+
+def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: Report) -> None:
+    """Train members that are equally far, as one stack."""
+    device = choose_device(job.device)
+    images = data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
+    algorithm = build(job.cell, images, seeds, device)
+    members = [
+        Member.from_checkpoint(read_checkpoint(store, job.cell, seed)["members"][0])
+        if start
+        else Member()
+        for seed in seeds
+    ]
+    recorder = Recorder(store, job, images, seeds, members, report)
+    chunks = Chunks(start, job.samples, algorithm.block_samples, LONGEST_CHUNK)
+    if not len(chunks):  # killed between the last checkpoint and its curve
+        recorder.publish(algorithm)
+        return
+    _quieten_lightning()
+    curves = {seed: member.curve for seed, member in zip(seeds, members, strict=True)}
+    trainer = pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=1,
+        logger=member_runs(job.tracking, job.cell, curves),
+        callbacks=[recorder],
+        plugins=[MemberCheckpoints(store, job.cell, seeds)],
+        enable_checkpointing=False,  # the recorder saves at marks, through the plugin above
+        enable_progress_bar=False,  # the recorder reports to whoever runs many jobs
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    folder = str(store.folder(job.cell)) if start else None
+    trainer.fit(algorithm, train_dataloaders=chunks, ckpt_path=folder, weights_only=True)
+
+
+class Recorder(pl.Callback):
+    """Evaluates at marks, keeps the curves, saves checkpoints, and stops diverged members."""
+
+    def __init__(
+        self,
+        store: Store,
+        job: Job,
+        images: ImageData,
+        seeds: Sequence[int],
+        members: list[Member],
+        report: Report,
+    ) -> None:
+        self.store, self.job, self.seeds, self.members = store, job, tuple(seeds), members
+        self.report = report
+        self.images = images
+        self.marks: frozenset[int] = frozenset()
+        self.clock = self.saved = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the marks and start the clock."""
+        algorithm = cast(Algorithm, pl_module)
+        self.marks = frozenset(marks(self.job.samples, algorithm.block_samples))
+        self.clock = self.saved = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """After each chunk: look for divergence, record a mark, save now and then."""
+        algorithm = cast(Algorithm, pl_module)
+        samples = int(algorithm.samples_seen[0])
+        self._stop_diverged(algorithm, samples)
+        if samples in self.marks:
+            self._record(trainer, algorithm, samples)
+        if samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            trainer.save_checkpoint(self.store.folder(self.job.cell))
+            self.publish(algorithm)
+            self.saved = time.monotonic()
+        self.report("advance", len(batch) * algorithm.block_samples * len(self.seeds))
+        if all(member.diverged_at is not None for member in self.members):
+            trainer.should_stop = True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what is remembered of each member."""
+        now = time.monotonic()
+        for member in self.members:
+            member.wall_seconds += now - self.clock
+        self.clock = now
+        checkpoint["members"] = [vars(member) for member in self.members]
+
+    def publish(self, algorithm: Algorithm) -> None:
+        """Write manifest and curve of each member; the curve, which means "done", comes last."""
+        for seed, member in zip(self.seeds, self.members, strict=True):
+            manifest = {
+                "cell": self.job.cell.as_dict(),
+                "seed": seed,
+                "samples": int(algorithm.samples_seen[0]),
+                "diverged_at": member.diverged_at,
+                "wall_seconds": round(member.wall_seconds, 1),
+                "stacked_with": len(self.seeds),
+                "device": device_name(algorithm.device),
+                "threads": self.job.threads,
+                "data": {"source": self.images.source, "sha256": self.images.checksum},
+                **provenance(),
+            }
+            folder = self.store.member_folder(self.job.cell, seed)
+            write_json(folder / "manifest.json", manifest)
+            self.store.write_curve(self.job.cell, seed, member.curve)
+
+    def _record(self, trainer: pl.Trainer, algorithm: Algorithm, samples: int) -> None:
+        values = {
+            "train_running": algorithm.running_bound().tolist(),
+            "train": algorithm.evaluate("train").tolist(),
+            "test": algorithm.evaluate("test").tolist(),
+        }
+        algorithm.start_new_mark()
+        for index, member in enumerate(self.members):
+            if member.diverged_at is not None:
+                continue
+            row = {split: value[index] for split, value in values.items()}
+            member.curve.extend((split, samples, value) for split, value in row.items())
+            if trainer.loggers:
+                trainer.loggers[index].log_metrics(row, samples)
+
+    def _stop_diverged(self, algorithm: Algorithm, samples: int) -> None:
+        """Members whose bound is no longer finite record nothing more; the others go on."""
+        for member, seed, total in zip(
+            self.members, self.seeds, algorithm.running_sum.tolist(), strict=True
+        ):
+            if member.diverged_at is None and not math.isfinite(total):
+                member.diverged_at = samples
+                self.report(
+                    "message",
+                    f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "
+                    "was stopped; the other members go on.",
+                )
+
+
+def _quieten_lightning() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # Written for data loaders with workers and for checkpoint folders of Lightning's own layout.
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="lightning_fabric")

@@ -1,0 +1,78 @@
+import pytest
+from synthetic_files import FREY_NAME, mat
+
+from reproduce import data
+from reproduce.errors import UserError
+
+
+def test_unknown_names_list_the_valid_ones():
+    for call in (lambda: data.load("minst"), lambda: data.resolve(["mnist", "minst"])):
+        with pytest.raises(UserError, match="'minst'") as info:
+            call()
+        assert "mnist, freyface, digits, digits_continuous" in str(info.value)
+
+
+def test_a_second_load_is_the_same_object(tmp_path):
+    assert data.load("digits") is data.load("digits", "")
+    assert data.load("digits", tmp_path) is data.load("digits", str(tmp_path / "x" / ".."))
+
+
+def test_a_data_folder_that_is_none(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UserError, match="does not exist; set DATA_DIR to an existing folder"):
+        data.load("mnist", tmp_path / "missing")
+    with pytest.raises(UserError, match="is not a folder"):
+        data.load("digits", file)
+    with pytest.raises(UserError, match="does not exist"):
+        data.resolve(["mnist"], tmp_path / "missing")
+
+
+def test_what_is_there_is_used(data_dir, small_frey):
+    (data_dir / FREY_NAME).write_bytes(mat(ff=small_frey))
+    resolution = data.resolve(["freyface", "digits"], data_dir, "error")
+    assert resolution.names == {"freyface": "freyface", "digits": "digits"}
+    assert resolution.replaced == {}
+    assert resolution.banner() == ""
+
+
+def test_what_is_missing_is_replaced_and_said_loudly(data_dir, small_frey):
+    (data_dir / FREY_NAME).write_bytes(mat(ff=small_frey))
+    resolution = data.resolve(["mnist", "freyface", "mnist"], data_dir, "digits")
+    assert resolution.names == {"mnist": "digits", "freyface": "freyface"}
+    assert resolution.replaced == {"mnist": "digits"}
+    banner = resolution.banner()
+    for part in (
+        "NOT MNIST: THE REAL DATA ARE MISSING",
+        "scikit-learn's bundled 8x8 digits as a stand-in",
+        "Its results are NOT MNIST",
+        "mnist is replaced by digits",
+        "Three ways to get the real data",
+        "data.fallback=error",
+    ):
+        assert part in banner
+    assert "Frey Face" not in banner
+    assert all(line.startswith("!!") for line in banner.splitlines())
+
+
+def test_both_stand_ins():
+    resolution = data.resolve(["mnist", "freyface"])
+    assert resolution.names == data.FALLBACK
+    assert "NOT MNIST and NOT Frey Face" in resolution.banner()
+    assert all(name in data.DATASETS for name in data.FALLBACK.values())
+
+
+def test_fallback_error_stops():
+    with pytest.raises(data.DataUnavailable, match="MNIST is not available"):
+        data.resolve(["digits", "mnist"], fallback="error")
+
+
+def test_a_damaged_file_is_never_replaced(data_dir):
+    (data_dir / FREY_NAME).write_bytes(b"?")
+    with pytest.raises(UserError, match="is not the expected file"):
+        data.resolve(["freyface"], data_dir, "digits")
+
+
+def test_another_fallback_is_refused():
+    with pytest.raises(UserError, match="choose one of digits, error"):
+        data.resolve(["mnist"], fallback="mnist")
