@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.algorithm import Algorithm, Noise, NoiseKind
-from reproduce.models.decoders import Decoder
+from reproduce.algorithm import Algorithm, Noise
+from reproduce.models.decoders import Decoder, NoiseKind
 from reproduce.models.encoder import GaussianEncoder
 
 DECODER, ENCODER = 0, 1
@@ -33,7 +33,9 @@ class WakeSleep(Algorithm):
             "pixel": (self.model.decoder.noise_kind, pixel),
         }
 
-    def step(self, x: Float[Tensor, "member batch pixel"], noise: Noise) -> Float[Tensor, " member"]:
+    def step(
+        self, x: Float[Tensor, "member batch pixel"], noise: Noise
+    ) -> Float[Tensor, " member"]:
         """A wake step on `x`, then a sleep step on a dream; return the wake batch's bound."""
         with torch.no_grad():
             posterior = self.model.encoder(x)

@@ -53,7 +53,12 @@ def main() -> None:
     """Run the Hydra application."""
     train_cell()
     if failed_jobs:
-        print(f"{len(failed_jobs)} jobs of the sweep failed:", *failed_jobs, sep="\n  ", file=sys.stderr)
+        print(
+            f"{len(failed_jobs)} jobs of the sweep failed:",
+            *failed_jobs,
+            sep="\n  ",
+            file=sys.stderr,
+        )
         sys.exit(cli.USER_ERROR)
 
 

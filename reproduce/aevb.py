@@ -9,7 +9,9 @@ from reproduce.algorithm import Algorithm, Noise
 class AEVB(Algorithm):
     """Ascends the SGVB estimate of the bound in encoder and decoder together."""
 
-    def step(self, x: Float[Tensor, "member batch pixel"], noise: Noise) -> Float[Tensor, " member"]:
+    def step(
+        self, x: Float[Tensor, "member batch pixel"], noise: Noise
+    ) -> Float[Tensor, " member"]:
         """One Adagrad step on the sum of the minibatch's bounds and the weight prior."""
         bound = self.bound(x, noise["posterior"])
         self.descend(-bound.sum())

@@ -18,6 +18,7 @@ from reproduce.bounds import bound_named
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.decoders import NoiseKind
 from reproduce.randomness import generator
 from reproduce.schedule import BLOCK_STEPS
 
@@ -25,7 +26,6 @@ EVALUATED_TRAINING_IMAGES = 10_000
 EVALUATION_BATCH = 1_000
 ADAGRAD_EPSILON = 1e-8
 
-NoiseKind = Literal["index", "normal", "uniform"]
 Noise = Mapping[str, Tensor]
 
 
@@ -56,6 +56,13 @@ class Algorithm(pl.LightningModule):
     UserError
         For sizes or step sizes that are not positive, or an unknown estimator.
     """
+
+    model: Autoencoder
+    samples_seen: Tensor
+    running_sum: Tensor
+    running_steps: Tensor
+    train_images: Tensor
+    test_images: Tensor
 
     def __init__(
         self,
@@ -92,7 +99,9 @@ class Algorithm(pl.LightningModule):
 
     # What an algorithm defines.
 
-    def step(self, x: Float[Tensor, "member batch pixel"], noise: Noise) -> Float[Tensor, " member"]:
+    def step(
+        self, x: Float[Tensor, "member batch pixel"], noise: Noise
+    ) -> Float[Tensor, " member"]:
         """Update the parameters on one minibatch; return its mean bound before the update."""
         raise NotImplementedError
 
@@ -120,7 +129,7 @@ class Algorithm(pl.LightningModule):
         The weight prior N(0, I) on matrices adds (M/N) log p(theta) to the sum of the minibatch's
         bounds (section 5), whose gradient -(M/N) theta is exactly a weight decay of M/N.
         """
-        prior = self.batch_size / len(cast(Tensor, self.train_images))
+        prior = self.batch_size / len(self.train_images)
         matrices = [p for name, p in module.named_parameters() if name.endswith("weight")]
         biases = [p for name, p in module.named_parameters() if not name.endswith("weight")]
         groups = [{"params": matrices, "weight_decay": prior}, {"params": biases}]
@@ -143,9 +152,7 @@ class Algorithm(pl.LightningModule):
 
     def _raw_optimizers(self) -> list[torch.optim.Optimizer]:
         found = self.optimizers(use_pl_optimizer=False)
-        return cast(
-            list[torch.optim.Optimizer], found if isinstance(found, list) else [found]
-        )
+        return cast(list[torch.optim.Optimizer], found if isinstance(found, list) else [found])
 
     # The loop.
 
@@ -172,11 +179,14 @@ class Algorithm(pl.LightningModule):
 
     def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
         """Gather a minibatch for each member, as grey levels in [0, 1]."""
-        return cast(Tensor, self.train_images)[index].float().mul_(self.image_scale)
+        return self.train_images[index].float().mul_(self.image_scale)
 
     def _draw(self, block: int) -> dict[str, Tensor]:
         """Draw all random numbers of a block, each (member, step, ...)."""
-        shapes = {"index": ("index", (self.batch_size,)), **self.noise_shapes()}
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+            "index": ("index", (self.batch_size,)),
+            **self.noise_shapes(),
+        }
         noise = {}
         for name, (kind, shape) in shapes.items():
             draws = [
@@ -189,7 +199,7 @@ class Algorithm(pl.LightningModule):
     def _random(self, kind: str, shape: Sequence[int], seed: int, *key: str | int) -> Tensor:
         source = generator(self.device, seed, *key)
         if kind == "index":  # drawn with replacement
-            n_train = len(cast(Tensor, self.train_images))
+            n_train = len(self.train_images)
             return torch.randint(n_train, tuple(shape), generator=source, device=self.device)
         draw = torch.randn if kind == "normal" else torch.rand
         return draw(tuple(shape), generator=source, device=self.device)
@@ -217,7 +227,7 @@ class Algorithm(pl.LightningModule):
     @torch.no_grad()
     def evaluate(self, split: Literal["train", "test"]) -> Float[Tensor, " member"]:
         """Mean bound (L = 1) over all test or the first 10,000 training images, in nats."""
-        images = cast(Tensor, self.test_images if split == "test" else self.train_images)
+        images = self.test_images if split == "test" else self.train_images
         images = images[:EVALUATED_TRAINING_IMAGES] if split == "train" else images
         samples = int(self.samples_seen[0])
         total = torch.zeros(len(self.seeds), dtype=torch.float64, device=self.device)

@@ -63,17 +63,16 @@ def load_published(
         raise UserError(f"The paper's published curves are missing: expected {path}; {restore}")
     columns = _COLUMNS[figure]
     try:
-        # Columns are read before they are typed: a missing one deserves its own message.
-        raw = pd.read_csv(path)
-        missing = [column for column in columns if column not in raw.columns]
+        frame = pd.read_csv(path, dtype=dict(_DTYPES))
+        missing = [column for column in columns if column not in frame.columns]
         if missing:
             raise UserError(
                 f"{path} lacks the column(s) {', '.join(missing)}; expected "
                 f"{','.join(columns)}; {restore}"
             )
-        frame = raw.loc[:, list(columns)].astype({column: _DTYPES[column] for column in columns})
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); {restore}") from error
+    frame = frame.loc[:, list(columns)]
     _validate(frame, path, restore)
     return frame
 

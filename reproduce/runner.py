@@ -156,9 +156,7 @@ class _Board:
             split: [c.loc[c["split"] == split, "value"].iloc[-1] for c in curves if not c.empty]
             for split in ("train", "test")
         }
-        shown = "   ".join(
-            f"{split} {sum(v) / len(v):9.2f}" for split, v in values.items() if v
-        )
+        shown = "   ".join(f"{split} {sum(v) / len(v):9.2f}" for split, v in values.items() if v)
         label = f"{job.cell.dataset:<17} N_z={job.cell.n_latent:<4}{job.cell.algorithm:<11}"
         self.console.print(f"{label} {job.samples:.1e} samples   {shown}   nats", highlight=False)
 

@@ -15,7 +15,7 @@ How far to train and how many seeds are no part of a cell: a larger budget conti
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,9 @@ class Store:
         try:
             frame = pd.read_csv(path, float_precision="round_trip")
         except (ValueError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not a curve ({error}); delete it to write it anew.") from error
+            raise UserError(
+                f"{path} is not a curve ({error}); delete it to write it anew."
+            ) from error
         if list(frame.columns) != CURVE_COLUMNS:
             raise UserError(
                 f"{path} should have the columns {','.join(CURVE_COLUMNS)}, not "
@@ -149,21 +151,16 @@ class Store:
         curve = self.curve(cell, seed)
         return bool((curve["samples"] >= samples).any())
 
-    def curves(self, cells: Iterable[Cell], seeds: Sequence[int], limits: Mapping[str, int]) -> pd.DataFrame:
-        """Join curves of `cells` and `seeds`, each up to the sample limit of its data set."""
-        frames = [
-            self.curve(cell, seed).assign(
-                dataset=cell.dataset,
-                n_latent=cell.n_latent,
-                n_train=cell.n_train,
-                algorithm=cell.algorithm,
-                seed=seed,
-            )
-            for cell in cells
-            for seed in seeds
-        ]
-        frames = [frame for frame in frames if not frame.empty]
-        if not frames:
-            return pd.DataFrame(columns=CURVES_COLUMNS)
-        joined = pd.concat(frames, ignore_index=True)[CURVES_COLUMNS]
-        return joined[joined["samples"] <= joined["dataset"].map(limits)].reset_index(drop=True)
+    def curves(self, cell: Cell, seeds: Sequence[int], limit: int) -> pd.DataFrame:
+        """Join the curves of a cell's members up to `limit` samples, labelled in full."""
+        frames = [self.curve(cell, seed).assign(seed=seed) for seed in seeds]
+        joined = pd.concat(
+            [f for f in frames if not f.empty] or [pd.DataFrame(columns=CURVES_COLUMNS)]
+        )
+        joined = joined[joined["samples"] <= limit].assign(
+            dataset=cell.dataset,
+            n_latent=cell.n_latent,
+            n_train=cell.n_train,
+            algorithm=cell.algorithm,
+        )
+        return joined[CURVES_COLUMNS].reset_index(drop=True)

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from reproduce.errors import UserError
 from reproduce.store import Cell
 
-Mode = Literal["online", "offline", "off"]
+Mode = Literal["online", "offline"]
 MODES = ("online", "offline", "off")
 
 

@@ -162,7 +162,7 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
     if not len(chunks):  # killed between the last checkpoint and its curve
         recorder.publish(algorithm)
         return
-    _quieten_lightning()
+    quieten_lightning()
     curves = {seed: member.curve for seed, member in zip(seeds, members, strict=True)}
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -284,7 +284,8 @@ class Recorder(pl.Callback):
                 )
 
 
-def _quieten_lightning() -> None:
+def quieten_lightning() -> None:
+    """Silence what Lightning says about a machine and a layout it does not know."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     # Written for data loaders with workers and for checkpoint folders of Lightning's own layout.
     warnings.filterwarnings("ignore", module="pytorch_lightning")

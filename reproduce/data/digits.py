@@ -1,13 +1,16 @@
 """scikit-learn's bundled 8x8 digits: stand-ins for MNIST and Frey Face that need no network.
 
 1,797 images with grey levels 0 to 16 (the test set of the UCI data set "Optical Recognition of
-Handwritten Digits"). The same pixels go by two names: `digits`, modelled as Bernoulli
-probabilities like MNIST, and `digits_continuous`, modelled by a Gaussian like Frey Face.
+Handwritten Digits"). `digits` are the levels over 16, modelled as Bernoulli probabilities like
+MNIST. `digits_continuous` are modelled by a Gaussian like Frey Face; they are dequantised, since
+many pixels are the same in all images and a density with a free variance on those has no upper
+bound: training would diverge.
 """
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reproduce.data.images import ImageData, random_split, sha256
 from reproduce.errors import UserError
@@ -15,7 +18,9 @@ from reproduce.errors import UserError
 IMAGE_SHAPE = (8, 8)
 N_IMAGES = 1797
 N_TRAIN = 1500
+LEVELS = 17
 SPLIT_SEED = 1797
+DEQUANTISATION_SEED = 1798
 
 
 def load(data_dir: Path | None = None) -> ImageData:
@@ -23,15 +28,22 @@ def load(data_dir: Path | None = None) -> ImageData:
 
     `data_dir` is not used: the images are part of scikit-learn.
     """
-    return _load("digits")
+    return _image_data("digits", _levels(), scale=1 / (LEVELS - 1))
 
 
 def load_continuous(data_dir: Path | None = None) -> ImageData:
-    """Load the same digits to be modelled as continuous values (see `load`)."""
-    return _load("digits_continuous")
+    """Load the same digits as continuous values: (level + u) / 17 with u uniform on [0, 1).
+
+    The noise u is drawn once, with a seed of its own, and the values are stored in steps of 1/256
+    (uniform dequantisation: Theis et al. 2016, "A note on the evaluation of generative models").
+    """
+    levels = _levels()
+    noise = np.random.default_rng(DEQUANTISATION_SEED).random(levels.shape)
+    continuous = ((levels + noise) * (256 / LEVELS)).astype(np.uint8)
+    return _image_data("digits_continuous", continuous, scale=1 / 256)
 
 
-def _load(name: str) -> ImageData:
+def _levels() -> NDArray[np.uint8]:
     from sklearn.datasets import load_digits  # slow to import, and only the stand-ins need it
 
     pixels = np.asarray(load_digits(return_X_y=True)[0])
@@ -41,13 +53,16 @@ def _load(name: str) -> ImageData:
             f"scikit-learn's bundled digits have shape {pixels.shape}, expected {expected}; "
             "install another version of scikit-learn."
         )
-    images = pixels.astype(np.uint8)
+    return pixels.astype(np.uint8)
+
+
+def _image_data(name: str, images: NDArray[np.uint8], scale: float) -> ImageData:
     train, test = random_split(images, N_TRAIN, SPLIT_SEED)
     return ImageData(
         name=name,
         train=train,
         test=test,
-        scale=1 / 16,
+        scale=scale,
         image_shape=IMAGE_SHAPE,
         checksum=sha256(images),
         source="bundled with scikit-learn",

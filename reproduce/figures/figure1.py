@@ -3,12 +3,11 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
@@ -92,7 +91,7 @@ def build(
         in_paper.union(*(frame["algorithm"] for frame in ours.values()))
     )
     with style.applied():
-        figure, body, slots = _canvas(rows, _footnote(footnote, bool(in_paper)))
+        figure, slots = _canvas(rows, _footnote(footnote, bool(in_paper)))
         for row in rows:
             axes = {
                 panel: axis_for(panel.dataset, [ours[p] for p in row if p.dataset == panel.dataset])
@@ -108,8 +107,8 @@ def build(
                 draw_curves(ax, ours[panel], theirs[panel], styles)
         _legend(slots[None], styles, in_paper)
         if title:
-            body.suptitle(title, weight="bold")
-        body.supxlabel("# Training samples evaluated", size=style.RC["axes.labelsize"])
+            figure.suptitle(title, weight="bold")
+        style.freeze_layout(figure)
     return figure
 
 
@@ -124,10 +123,8 @@ def _rows(panels: Sequence[Panel]) -> list[list[Panel]]:
     return list(rows.values())
 
 
-def _canvas(
-    rows: list[list[Panel]], footnote: str
-) -> tuple[Figure, SubFigure, dict[Panel | None, Axes]]:
-    """Empty figure, its part above the footnote, and axes for every panel and (None) the legend."""
+def _canvas(rows: list[list[Panel]], footnote: str) -> tuple[Figure, dict[Panel | None, Axes]]:
+    """Figure with its footnote, and empty axes for every panel and (None) the legend."""
     columns = max(map(len, rows))
     short = [r for r, row in enumerate(rows) if len(row) < columns]
     # A crowded grid has small panels, a grid of two or three may have larger ones.
@@ -137,23 +134,28 @@ def _canvas(
     total = sum(widths) + 0.5
     inches_a_character = style.FOOTNOTE_SIZE * 0.54 / 72
     lines = textwrap.wrap(footnote, int((total - 0.3) / inches_a_character))
-    heights = (height * len(rows) + 0.6, (len(lines) * style.FOOTNOTE_SIZE * 1.3 + 10) / 72)
+    foot = (len(lines) * style.FOOTNOTE_SIZE * 1.26 + 8) / 72
+    below = foot + 0.24  # with the label of the horizontal axes
+    high = height * len(rows) + 0.4 + below
 
-    figure = Figure(figsize=(total, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(total, high))
     FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(2, 1, height_ratios=heights, hspace=0)
-    body, foot = parts
-    foot.text(0.15 / total, 0.92, "\n".join(lines), va="top", linespacing=1.25,
-              size=style.FOOTNOTE_SIZE, color=style.MUTED, gid="footnote")  # fmt: skip
-    grid = body.add_gridspec(len(rows), len(widths), width_ratios=widths)
+    # Constrained layout knows nothing of a footnote: the panels are kept to the part above it.
+    panels = (0.04 / total, below / high, 1 - 0.08 / total, 1 - below / high)
+    figure.set_layout_engine("constrained", rect=panels)
+    figure.text(0.15 / total, (foot - 0.04) / high, "\n".join(lines), va="top", linespacing=1.25,
+                size=style.FOOTNOTE_SIZE, color=style.MUTED, gid="footnote")  # fmt: skip
+    figure.supxlabel("# Training samples evaluated", y=(foot + 0.06) / high, in_layout=False,
+                     size=style.RC["axes.labelsize"])  # fmt: skip
+    grid = figure.add_gridspec(len(rows), len(widths), width_ratios=widths)
     slots: dict[Panel | None, Axes] = {
-        panel: body.add_subplot(grid[r, c], label=f"{panel.dataset}-{panel.n_latent}")
+        panel: figure.add_subplot(grid[r, c], label=f"{panel.dataset}-{panel.n_latent}")
         for r, row in enumerate(rows)
         for c, panel in enumerate(row)
     }
     slot = grid[short[-1], len(rows[short[-1]])] if short else grid[:, columns]
-    slots[None] = body.add_subplot(slot, label="legend")
-    return figure, body, slots
+    slots[None] = figure.add_subplot(slot, label="legend")
+    return figure, slots
 
 
 def _legend(ax: Axes, styles: dict[str, AlgorithmStyle], in_paper: set[str]) -> None:

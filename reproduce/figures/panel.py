@@ -77,7 +77,7 @@ def set_axes(ax: Axes, panel: Panel, axis: Axis, note: str, note_lines: int, lea
     """Title, note, ranges and ticks; only the panel that `leads` its row labels the bound."""
     # The note stands between title and frame, where no curve can run through it.
     line = 1.3 * style.NOTE_SIZE
-    ax.set_title(panel.title, pad=5 + line * note_lines)
+    ax.set_title(panel.title, pad=7 + line * note_lines)
     ax.annotate(
         note, (0.5, 1), (0, 4 + line * (note_lines - 1 - note.count("\n"))), ha="center",
         va="bottom", xycoords="axes fraction", textcoords="offset points", linespacing=1.2,
@@ -111,7 +111,8 @@ def draw_curves(
             paper = _curve(theirs, algorithm, split).sort_values("samples")
             if not paper.empty:
                 ax.plot(paper["samples"], paper["value"], color=look.light, linestyle=dash,
-                        linewidth=style.PUBLISHED_WIDTH, zorder=2, gid=f"published:{algorithm}:{split}")  # fmt: skip
+                        linewidth=style.PUBLISHED_WIDTH, zorder=2,
+                        gid=f"published:{algorithm}:{split}")  # fmt: skip
             mean = over_seeds(_curve(ours, algorithm, FIGURE2_SPLITS[split]))
             if not mean["n_seeds"].any():
                 continue

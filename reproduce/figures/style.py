@@ -134,6 +134,19 @@ def applied() -> Iterator[None]:
         yield
 
 
+def freeze_layout(figure: Figure) -> None:
+    """Lay `figure` out once and keep the result, to a millionth of its size.
+
+    The solver behind constrained layout differs in the last digit from run to run, which a PDF
+    would show.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        left, bottom, width, height = (round(float(x), 6) for x in ax.get_position().bounds)
+        ax.set_position((left, bottom, width, height))
+
+
 def save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:
     """Write `<path_stem>.png` (150 dpi) and `.pdf` atomically; the same figure, the same bytes.
 

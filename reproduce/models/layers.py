@@ -28,7 +28,9 @@ class StackedLinear(nn.Module):
         self.weight = nn.Parameter(torch.zeros(n_members, n_in, n_out))
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
 
-    def forward(self, x: Float[Tensor, "member *batch n_in"]) -> Float[Tensor, "member *batch n_out"]:
+    def forward(
+        self, x: Float[Tensor, "member *batch n_in"]
+    ) -> Float[Tensor, "member *batch n_out"]:
         """Map (member, ..., in) to (member, ..., out)."""
         if x.ndim == 3:
             return torch.baddbmm(self.bias, x, self.weight)
@@ -42,7 +44,9 @@ class TanhLayer(StackedLinear):
     def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
         super().__init__(n_members, n_in, n_out, role="hidden")
 
-    def forward(self, x: Float[Tensor, "member *batch n_in"]) -> Float[Tensor, "member *batch n_out"]:
+    def forward(
+        self, x: Float[Tensor, "member *batch n_in"]
+    ) -> Float[Tensor, "member *batch n_out"]:
         """Map (member, ..., in) to (member, ..., out), each output in (-1, 1)."""
         return _Tanh.apply(super().forward(x))  # type: ignore[no-any-return]
 

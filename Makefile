@@ -1,0 +1,54 @@
+# `make figure1` and `make test` do everything on a fresh machine; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+BUDGET ?= laptop
+SEEDS ?=
+DATA_DIR ?=
+ARGS ?=
+PIP_ARGS ?=
+# A Python that the packages support; set PYTHON=... to choose another.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(DATA_DIR),data.dir='$(DATA_DIR)') $(ARGS)
+
+.PHONY: help install figure1 step-sizes bench test test-all lint clean-results
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  ARGS='any Hydra overrides'"
+
+install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or set PYTHON=/path/to/python." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+figure1: $(INSTALLED) ## Experiment 1, the paper's Figure 2: train what is missing and draw it
+	$(PY) -m reproduce.figure figure=figure1 $(OVERRIDES)
+
+step-sizes: $(INSTALLED) ## Choose Adagrad's step size for each data set and algorithm
+	$(PY) -m reproduce.step_sizes $(if $(DATA_DIR),data.dir='$(DATA_DIR)') $(ARGS)
+
+bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
+	$(PY) -m benchmarks.bench $(ARGS)
+
+test: $(INSTALLED) ## Run the fast tests; needs no network
+	$(PY) -m pytest $(ARGS)
+
+test-all: $(INSTALLED) ## Run all tests, the slow ones too
+	$(PY) -m pytest -m '' $(ARGS)
+
+lint: $(INSTALLED) ## Check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+
+clean-results: ## Delete what you ran (not the committed results)
+	rm -rf results/runs results/figure1 results/wandb results/sweeps results/bench.json

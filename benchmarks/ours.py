@@ -1,0 +1,123 @@
+"""This suite: the members of one AEVB cell through Lightning's Trainer, as `make figure1` runs it.
+
+One member trains on one thread in this process. Several are shared out over two processes of one
+thread each, which is what the runner does on two cores.
+"""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from benchmarks.peers.workload import (
+    BATCH_SIZE,
+    N_HIDDEN,
+    N_LATENT,
+    N_TRAIN,
+    WARM_UP_STEPS,
+    Clock,
+    images,
+    parser,
+    positive_int,
+    report,
+)
+from reproduce import config, training
+from reproduce.data.images import ImageData
+from reproduce.runtime import prepare
+from reproduce.schedule import BLOCK_STEPS, Chunks
+
+START_TIMEOUT = 120  # seconds until every process must have warmed up
+
+_barrier: Barrier | None = None  # set in worker processes only
+
+
+class Stopwatch(pl.Callback):
+    """Times chunks after the warm-up and stops the training when the time is over."""
+
+    def __init__(self, seconds: float, members: int) -> None:
+        self.seconds, self.members = seconds, members
+        self.warm_up = WARM_UP_STEPS
+        self.clock: Clock | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: range,
+        batch_idx: int,
+    ) -> None:
+        """Count the steps of the chunk just finished."""
+        if self.clock is None:
+            self.warm_up -= len(batch) * BLOCK_STEPS
+            if self.warm_up <= 0:
+                if _barrier is not None:
+                    _barrier.wait(START_TIMEOUT)
+                chunk_samples = len(batch) * BLOCK_STEPS * BATCH_SIZE * self.members
+                self.clock = Clock(self.seconds, samples_per_step=chunk_samples, warm_up=0)
+        elif self.clock.tick():
+            trainer.should_stop = True
+
+
+def measure(seconds: float, threads: int, members: int = 4) -> float:
+    """Train for `seconds` after a warm-up; return samples/s over all members.
+
+    Parameters
+    ----------
+    seconds
+        How long to measure.
+    threads
+        CPU threads in all: as many processes of one thread, but no more than members.
+    members
+        Models in all, shared out over the processes and stacked within each.
+    """
+    processes = min(threads, members)
+    shares = [members // processes + (i < members % processes) for i in range(processes)]
+    if processes == 1:
+        return _measure_here(seconds, members)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, context, initializer=_set_barrier, initargs=(context.Barrier(processes),)
+    ) as pool:
+        running = [pool.submit(_measure_here, seconds, share) for share in shares]
+        return sum(result.result() for result in running)
+
+
+def _measure_here(seconds: float, members: int) -> float:
+    prepare(threads=1)
+    overrides = ["data=mnist", "algorithm=aevb", f"model.n_latent={N_LATENT}", f"seeds={members}"]
+    job = config.job_from(config.compose_config(overrides))
+    assert job.cell.settings["model"]["n_hidden"] == N_HIDDEN
+    pixels = (images() * 256).to(torch.uint8)
+    made_up = ImageData("mnist", pixels, pixels[:100], 1 / 256, (28, 28), "", "made up")
+    algorithm = training.build(job.cell, made_up.first(N_TRAIN), job.seeds)
+    stopwatch = Stopwatch(seconds, members)
+    training.quieten_lightning()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        callbacks=[stopwatch],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    plenty = Chunks(0, 10_000_000, algorithm.block_samples, longest=1)
+    trainer.fit(algorithm, train_dataloaders=plenty)
+    assert stopwatch.clock is not None
+    return stopwatch.clock.samples_per_second
+
+
+def _set_barrier(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--members", type=positive_int, default=4, help="models in all")
+    report(measure, options.parse_args())
