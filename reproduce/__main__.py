@@ -16,7 +16,7 @@ from reproduce.errors import UserError
 failed_jobs: list[str] = []
 
 
-@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
+@hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")
 def train_cell(settings: DictConfig) -> None:
     """Train the cell of `settings`; in a sweep, a job that fails is named and the others go on."""
     overrides = list(HydraConfig.get().overrides.task)

@@ -70,7 +70,7 @@ class Algorithm(pl.LightningModule):
         images: ImageData,
         seeds: Sequence[int],
         *,
-        step_size: float,
+        step_size: float | int,
         warmup_steps: int = 101,
         batch_size: int = 100,
         n_samples: int = 1,
@@ -246,7 +246,7 @@ class Algorithm(pl.LightningModule):
         checkpoint.pop("loops", None)
 
 
-def _require_positive(**values: float) -> None:
+def _require_positive(**values: float | int) -> None:
     for name, value in values.items():
         if not value > 0:
             raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")

@@ -1,7 +1,6 @@
 """The SGVB estimators of the variational lower bound (Kingma & Welling 2013, section 2.3)."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,17 +10,9 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.gaussian import standard_normal_log_prob
 
 
-class Bound(Protocol):
-    """A bound on log p(x) for each member and datapoint, from noise ~ N(0, I)."""
-
-    def __call__(
-        self,
-        model: Autoencoder,
-        x: Float[Tensor, "member batch pixel"],
-        noise: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member batch"]:
-        """Return the estimate in nats; the number of samples L is the noise's second axis."""
-        ...
+Bound = Callable[[Autoencoder, Tensor, Tensor], Tensor]
+"""A bound on log p(x), (member, batch), in nats, from a model, x (member, batch, pixel) and noise
+~ N(0, I), (member, sample, batch, latent); the number of samples L is the noise's second axis."""
 
 
 def sgvb_a(
@@ -47,7 +38,7 @@ def sgvb_b(
     return log_likelihood.mean(1) - posterior.kl_to_standard_normal()
 
 
-BOUNDS: dict[str, Callable[..., Tensor]] = {"A": sgvb_a, "B": sgvb_b}
+BOUNDS: dict[str, Bound] = {"A": sgvb_a, "B": sgvb_b}
 
 
 def bound_named(name: str) -> Bound:

@@ -183,7 +183,7 @@ def _footnote(first: str | None, published: bool) -> str:
     sentences = [
         first.strip() if first else "",
         "Lines: mean over seeds; the marker is where ours ends.",
-        "Band: 95 % Student-t interval of that mean, where there are at least two seeds.",
+        "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
         "Under each title: training samples reached and seeds.",
         "Train lines are running means of the minibatch bounds since the previous mark"
         + (", as in the paper" if published else "")

@@ -117,8 +117,11 @@ def draw_curves(
             if not mean["n_seeds"].any():
                 continue
             x, face = mean["samples"], look.colour if split == "train" else "white"
-            ax.fill_between(x, mean["ci95_low"], mean["ci95_high"], color=look.colour,
-                            alpha=0.14, linewidth=0, zorder=3)  # fmt: skip
+            # The seeds' range, not the interval of their mean: with two seeds the latter is 12.7
+            # standard errors wide and would hide the curves. Tables give it.
+            seeds = mean[mean["n_seeds"] > 1]
+            ax.fill_between(seeds["samples"], seeds["lowest"], seeds["highest"], color=look.colour,
+                            alpha=0.22, linewidth=0, zorder=3)  # fmt: skip
             ax.plot(x, mean["mean"], color=look.colour, linestyle=dash, zorder=4,
                     gid=f"ours:{algorithm}:{split}")  # fmt: skip
             end = mean[mean["n_seeds"] > 0].iloc[-1]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
-from reproduce.models.layers import StackedLinear, TanhLayer
+from reproduce.models.layers import StackedLinear, TanhLayer, memberwise
 
 NoiseKind = Literal["uniform", "normal"]
 
@@ -42,7 +42,7 @@ class Decoder(nn.Module):
         self, z: Float[Tensor, "member *batch latent"]
     ) -> Float[Tensor, "member *batch pixel"]:
         """E[x|z], each pixel in (0, 1)."""
-        return torch.sigmoid(self.output(self.hidden(z)))
+        return memberwise(torch.sigmoid, self.output(self.hidden(z)))
 
     def sample(
         self,
@@ -93,7 +93,8 @@ class GaussianDecoder(Decoder):
 
     def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.hidden(z)
-        return torch.sigmoid(self.output(hidden)), self.log_variance(hidden)
+        mean = memberwise(torch.sigmoid, self.output(hidden))
+        return mean, self.log_variance(hidden)
 
     def log_likelihood(
         self,
@@ -111,7 +112,7 @@ class GaussianDecoder(Decoder):
     ) -> Float[Tensor, "member *batch pixel"]:
         """Draw x = mean + std * noise, not clipped to [0, 1]."""
         mean, log_variance = self._moments(z)
-        return torch.addcmul(mean, torch.exp(0.5 * log_variance), noise)
+        return torch.addcmul(mean, memberwise(torch.exp, 0.5 * log_variance), noise)
 
 
 class GaussianIdentityDecoder(Decoder):
@@ -146,9 +147,10 @@ class _BernoulliLogLikelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
-        probability = torch.sigmoid(logits)
+        probability = memberwise(torch.sigmoid, logits)
         linear = (x * logits).sum(-1)
-        softplus = logits.clamp_min(0).sub_(torch.maximum(probability, 1 - probability).log_())
+        log_larger = memberwise(torch.log, torch.maximum(probability, 1 - probability))
+        softplus = logits.clamp_min(0).sub_(log_larger)
         ctx.save_for_backward(probability, x)
         return linear - softplus.sum(-1)
 

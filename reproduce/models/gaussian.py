@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from reproduce.models.layers import memberwise
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -23,29 +26,33 @@ class DiagonalGaussian:
     mean: Float[Tensor, "member batch dimension"]
     log_variance: Float[Tensor, "member batch dimension"]
 
+    @cached_property
+    def std(self) -> Float[Tensor, "member batch dimension"]:
+        """Standard deviation."""
+        return memberwise(torch.exp, 0.5 * self.log_variance)
+
     def sample(
         self, noise: Float[Tensor, "member sample batch dimension"]
     ) -> Float[Tensor, "member sample batch dimension"]:
         """Reparameterised samples, z = mean + std * noise (Kingma & Welling 2013, eq. 10)."""
-        std = torch.exp(0.5 * self.log_variance)
-        return torch.addcmul(self.mean.unsqueeze(1), std.unsqueeze(1), noise)
+        return torch.addcmul(self.mean.unsqueeze(1), self.std.unsqueeze(1), noise)
 
     def log_prob(
         self, value: Float[Tensor, "member sample batch dimension"]
     ) -> Float[Tensor, "member sample batch"]:
         """Log density in nats, summed over dimensions."""
-        mean, log_variance = self.mean.unsqueeze(1), self.log_variance.unsqueeze(1)
-        return normal_log_prob(value, mean, log_variance)
+        standardised = (value - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+        return -0.5 * (standardised.square() + self.log_variance.unsqueeze(1) + LOG_2PI).sum(-1)
 
     def kl_to_standard_normal(self) -> Float[Tensor, "member batch"]:
         """KL(self || N(0, I)) in nats (Kingma & Welling 2013, Appendix B)."""
-        terms = 1 + self.log_variance - self.mean.square() - self.log_variance.exp()
+        terms = 1 + self.log_variance - self.mean.square() - self.std.square()
         return -0.5 * terms.sum(-1)
 
 
 def normal_log_prob(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Log density of a diagonal Gaussian in nats, summed over the last axis."""
-    squared = (value - mean).square() * torch.exp(-log_variance)
+    squared = (value - mean).square() * memberwise(torch.exp, -log_variance)
     return -0.5 * (squared + log_variance + LOG_2PI).sum(-1)
 
 

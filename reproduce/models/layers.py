@@ -1,5 +1,6 @@
 """Layers that hold one weight matrix for each member of a stack."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -7,6 +8,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Role = Literal["hidden", "output", "log_variance"]
+
+
+def memberwise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply an elementwise function to each member of `x` (member, ...) apart.
+
+    On the CPU the last few elements of a tensor go through scalar code whose exp or tanh rounds
+    otherwise than the vectorised one. Which elements are last must not depend on what is stacked
+    beside a member, or its curve would.
+    """
+    if len(x) == 1 or x.device.type != "cpu":
+        return function(x)
+    return torch.stack([function(member) for member in x])
 
 
 class StackedLinear(nn.Module):
@@ -61,7 +74,10 @@ class _Tanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pre_activation: Tensor) -> Tensor:
         ctx.mark_dirty(pre_activation)
-        y = pre_activation.mul_(2).sigmoid_().mul_(2).sub_(1)
+        y = pre_activation.mul_(2)
+        for member in y if y.device.type == "cpu" else [y]:  # see `memberwise`
+            member.sigmoid_()
+        y.mul_(2).sub_(1)
         ctx.save_for_backward(y)
         return y
 

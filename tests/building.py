@@ -1,0 +1,37 @@
+"""Small stacks for tests."""
+
+import torch
+
+from baselines.wake_sleep import WakeSleep
+from reproduce.aevb import AEVB
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.decoders import BernoulliDecoder
+from reproduce.models.encoder import GaussianEncoder
+from reproduce.models.initialisation import initialise
+
+ALGORITHMS = {"aevb": AEVB, "wake_sleep": WakeSleep}
+
+
+def autoencoder(seeds=(0, 1), pixels=12, hidden=7, latent=3, decoder=BernoulliDecoder, std=0.3):
+    sizes = {"n_pixels": pixels, "n_hidden": hidden, "n_latent": latent}
+    model = Autoencoder(GaussianEncoder(len(seeds), **sizes), decoder(len(seeds), **sizes))
+    initialise(model, seeds, "normal", std)
+    return model
+
+
+def algorithm(
+    name, images, seeds=(0, 1), decoder=BernoulliDecoder, std=0.3, hidden=7, latent=3, **settings
+):
+    """An algorithm with its optimisers in place, as Lightning would hand them to it."""
+    settings = {"step_size": 0.05, "warmup_steps": 5, "batch_size": 20, **settings}
+    model = autoencoder(seeds, images.train.shape[1], hidden, latent, decoder, std)
+    built = ALGORITHMS[name](model, images, seeds, **settings)
+    optimizers = built.configure_optimizers()
+    built._raw_optimizers = lambda: optimizers
+    return built
+
+
+def parameters(module, member=None):
+    """All parameters as one vector, of one member or of the stack."""
+    values = [p if member is None else p[member] for p in module.parameters()]
+    return torch.cat([value.detach().flatten() for value in values])
