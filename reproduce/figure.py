@@ -182,6 +182,7 @@ def main(overrides: Sequence[str] | None = None) -> int:
     """Make the figure that the command line asks for; return the exit status."""
     arguments = list(sys.argv[1:] if overrides is None else overrides)
     terminal = cli.console()
+    provenance()  # of the code that runs, should somebody edit it meanwhile
     plan = make_plan(arguments, terminal)
     cli.ensure_writable(plan.folder)
     diverged = runner.run(plan.jobs, config.workers(plan.settings), terminal)

@@ -97,17 +97,22 @@ def _show(scores: pd.DataFrame, chosen: pd.DataFrame, terminal: Console) -> None
             str(dataset),
             str(algorithm),
             f"{step_size}",
-            "diverged" if diverged else f"{bounds.mean():.2f}",
-            "" if diverged else f"{bounds.min():.2f}",
+            "diverged" if diverged else _nats(bounds.mean()),
+            "" if diverged else _nats(bounds.min()),
             "*" if key in winners else "",
         )
     terminal.print(table)
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1e5 else f"{value:.1e}"
 
 
 def main() -> int:
     """Train the candidates, choose, and write the choice; return the exit status."""
     overrides = sys.argv[1:]
     terminal = cli.console()
+    provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
     cli.substitute_missing(settings.selection.data, config.data_dir(settings), "error", terminal)
     cli.ensure_writable(config.runs_folder(settings))

@@ -133,6 +133,10 @@ class Store:
             )
         return frame
 
+    def write_manifest(self, cell: Cell, seed: int, manifest: Mapping[str, Any]) -> None:
+        """Replace a member's manifest."""
+        write_json(self.member_folder(cell, seed) / "manifest.json", dict(manifest))
+
     def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
         """Return a member's manifest; empty where it has none."""
         path = self.member_folder(cell, seed) / "manifest.json"

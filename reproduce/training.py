@@ -20,7 +20,6 @@ from reproduce import data
 from reproduce.algorithm import Algorithm
 from reproduce.checkpoints import MemberCheckpoints, read_checkpoint
 from reproduce.data.images import ImageData
-from reproduce.files import write_json
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.initialisation import initialise
 from reproduce.provenance import device_name, provenance
@@ -251,8 +250,7 @@ class Recorder(pl.Callback):
                 "data": {"source": self.images.source, "sha256": self.images.checksum},
                 **provenance(),
             }
-            folder = self.store.member_folder(self.job.cell, seed)
-            write_json(folder / "manifest.json", manifest)
+            self.store.write_manifest(self.job.cell, seed, manifest)
             self.store.write_curve(self.job.cell, seed, member.curve)
 
     def _record(self, trainer: pl.Trainer, algorithm: Algorithm, samples: int) -> None:

@@ -1,0 +1,256 @@
+"""Training through the store: resuming, continuing, diverging, two at once."""
+
+import multiprocessing
+import signal
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+from reproduce import checkpoints, config, training
+from reproduce.store import Store
+from reproduce.training import Job, train
+
+SAMPLES = 35_000
+
+
+class Crash(BaseException):
+    """Like a kill: nothing in the suite may catch it and tidy up."""
+
+
+def job(folder, algorithm="aevb", seeds=(0, 1), samples=SAMPLES, data="digits", **settings):
+    overrides = [
+        f"data={data}",
+        f"algorithm={algorithm}",
+        "model.n_latent=3",
+        "tracking=off",
+        f"results={folder}",
+        *(f"{key}={value}" for key, value in settings.items()),
+    ]
+    composed = config.job_from(config.compose_config(overrides))
+    return Job(composed.cell, seeds, samples, composed.store)
+
+
+def silent(kind, payload):
+    pass
+
+
+def curves(job):
+    store = Store(job.store)
+    return pd.concat([store.curve(job.cell, s).assign(seed=s) for s in job.seeds])
+
+
+def finished(job):
+    train(job, silent)
+    return curves(job)
+
+
+@pytest.fixture(scope="module", params=["aevb", "wake_sleep"])
+def uninterrupted(request, tmp_path_factory):
+    return request.param, finished(job(tmp_path_factory.mktemp("whole"), request.param))
+
+
+def test_curves_have_all_splits_at_all_marks(uninterrupted):
+    curve = uninterrupted[1]
+    assert set(curve["split"]) == {"train", "test", "train_running"}
+    for _, one in curve.groupby(["seed", "split"]):
+        assert list(one["samples"]) == [20_000, 25_000, 35_000]
+    assert curve["value"].between(-100, -20).all()
+
+
+def test_seeds_alone_or_together_give_the_same_curves(uninterrupted, tmp_path):
+    algorithm, expected = uninterrupted
+    for seed in (1, 0):
+        train(job(tmp_path, algorithm, (seed,)), silent)
+    pd.testing.assert_frame_equal(curves(job(tmp_path, algorithm)), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("reports", [2, 3, 4, 5])
+def test_interrupted_training_continues_to_the_same_numbers(
+    uninterrupted, tmp_path, monkeypatch, reports
+):
+    algorithm, expected = uninterrupted
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)  # also between marks
+    this = job(tmp_path, algorithm)
+    left = reports
+
+    def crash(kind, payload):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(this, crash)
+    pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("write", [0, 1, 2, 3])
+@pytest.mark.parametrize("half_written", [False, True])
+def test_killed_while_writing_checkpoints(
+    uninterrupted, tmp_path, monkeypatch, write, half_written
+):
+    """Also between the files of two members, which are then at different points."""
+    algorithm, expected = uninterrupted
+    monkeypatch.setattr(training, "LONGEST_CHUNK", 5)
+    this = job(tmp_path, algorithm)
+    save, calls = torch.save, 0
+
+    def killed(value, path):
+        nonlocal calls
+        calls += 1
+        if calls == write + 1:
+            if half_written:
+                path.write_bytes(b"half a checkpoint")
+            raise Crash
+        save(value, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.torch, "save", killed)
+        with pytest.raises(Crash):
+            train(this, silent)
+    pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("function", ["write_curve", "write_manifest"])
+def test_killed_between_checkpoint_and_curve(uninterrupted, tmp_path, monkeypatch, function):
+    algorithm, expected = uninterrupted
+    this = job(tmp_path, algorithm)
+    original, calls = getattr(Store, function), 0
+
+    def killed(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 5:  # the third mark's, of seed 0: the checkpoint is complete
+            raise Crash
+        original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, function, killed)
+        with pytest.raises(Crash):
+            train(this, silent)
+    pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
+
+
+def test_a_larger_budget_continues_a_smaller_one(uninterrupted, tmp_path):
+    algorithm, expected = uninterrupted
+    train(job(tmp_path, algorithm, seeds=(0,), samples=20_000), silent)
+    before = (
+        Store(tmp_path / "runs").checkpoint(job(tmp_path, algorithm).cell, 0).stat().st_mtime_ns
+    )
+    advances = []
+    train(
+        job(tmp_path, algorithm),
+        lambda kind, payload: advances.append(payload) if kind == "advance" else None,
+    )
+    pd.testing.assert_frame_equal(curves(job(tmp_path, algorithm)), expected, check_exact=True)
+    assert advances[:2] == [0, 10_000]  # seed 1, which starts from nothing, comes first
+    assert 20_000 in advances  # where seed 0 was
+    assert sum(advances) == 2 * SAMPLES
+    after = Store(tmp_path / "runs").checkpoint(job(tmp_path, algorithm).cell, 0).stat().st_mtime_ns
+    assert after > before
+
+
+def test_done_means_skipped(tmp_path):
+    this = job(tmp_path, samples=20_000)
+    train(this, silent)
+    path = Store(this.store).checkpoint(this.cell, 0)
+    stamp, reports = path.stat().st_mtime_ns, []
+    train(this, lambda *report: reports.append(report))
+    assert reports == []
+    assert path.stat().st_mtime_ns == stamp
+
+
+def test_a_diverging_member_is_stopped_and_named_and_the_others_go_on(tmp_path, monkeypatch):
+    build = training.build
+
+    def poisoned(cell, images, seeds, device="cpu"):
+        algorithm = build(cell, images, seeds, device)
+        if 1 in seeds:
+            with torch.no_grad():
+                algorithm.model.decoder.output.weight[seeds.index(1)].fill_(float("nan"))
+        return algorithm
+
+    monkeypatch.setattr(training, "build", poisoned)
+    this, messages = job(tmp_path, seeds=(0, 1, 2)), []
+    where = train(this, lambda kind, payload: messages.append((kind, payload)))
+    assert where == {1: 10_000}
+    assert [text for kind, text in messages if kind == "message"] == [
+        "digits N_z=3 aevb seed 1 diverged before 10,000 samples and was stopped; the other "
+        "members go on."
+    ]
+    store = Store(this.store)
+    assert store.curve(this.cell, 1).empty
+    assert store.curve(this.cell, 0)["samples"].max() == SAMPLES
+    assert store.manifest(this.cell, 1)["diverged_at"] == 10_000
+    monkeypatch.setattr(training, "build", build)
+    alone = job(tmp_path / "alone", seeds=(2,))
+    pd.testing.assert_frame_equal(store.curve(this.cell, 2), finished(alone).drop(columns="seed"))
+    assert train(this, silent) == {1: 10_000}  # not tried again
+
+
+def test_training_stops_when_all_members_have_diverged(tmp_path):
+    this = job(tmp_path, data="digits_continuous", **{"algorithm.step_size": 1e6})
+    advances = []
+    where = train(this, lambda kind, payload: advances.append(payload))
+    assert set(where) == {0, 1}
+    assert Store(this.store).curve(this.cell, 0).empty
+
+
+def test_the_manifest_says_where_a_curve_comes_from(tmp_path):
+    this = job(tmp_path, samples=20_000)
+    train(this, silent)
+    manifest = Store(this.store).manifest(this.cell, 1)
+    assert manifest["cell"] == this.cell.as_dict()
+    assert (manifest["seed"], manifest["samples"], manifest["diverged_at"]) == (1, 20_000, None)
+    assert set(manifest["git"]) == {"commit", "dirty"}
+    assert manifest["packages"]["torch"] == torch.__version__
+    assert manifest["data"]["source"] == "bundled with scikit-learn"
+    assert manifest["wall_seconds"] > 0
+
+
+def _train_in_process(this):
+    train(this, silent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
+def test_two_processes_at_once_do_not_corrupt_the_store(tmp_path, algorithm):
+    expected = finished(job(tmp_path / "alone", algorithm))
+    this = job(tmp_path / "both", algorithm)
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=_train_in_process, args=(this,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    pd.testing.assert_frame_equal(curves(this), expected, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
+def test_sigkill_at_any_moment(tmp_path, algorithm):
+    expected = finished(job(tmp_path / "whole", algorithm, samples=200_000))
+    this = job(tmp_path / "killed", algorithm, samples=200_000)
+    context = multiprocessing.get_context("spawn")
+    kills = 0
+    for delay in (0.3, 0.9, 1.3, 0.5, 1.7, 0.7, 2.1):
+        process = context.Process(target=_train_in_process, args=(this,))
+        process.start()
+        checkpoint = Store(this.store).checkpoint(this.cell, 0)
+        stamp = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.is_alive():
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != stamp:
+                break  # under way
+            time.sleep(0.01)
+        process.join(delay)
+        if process.is_alive():
+            process.kill()
+            kills += 1
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+    assert kills >= 2
+    pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
