@@ -42,8 +42,8 @@ bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matri
 test: $(INSTALLED) ## Run the fast tests; needs no network
 	$(PY) -m pytest $(ARGS)
 
-test-all: $(INSTALLED) ## Run all tests, the slow ones too
-	$(PY) -m pytest -m '' $(ARGS)
+test-all: $(INSTALLED) ## Run all tests, the slow ones too; with DATA_DIR=... also those on the real data
+	DATA_DIR='$(DATA_DIR)' $(PY) -m pytest -m '' $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/ruff check .

@@ -4,11 +4,13 @@ With `--multirun` and comma-separated values, many.
 """
 
 import sys
+from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser  # there is no public one
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from reproduce import cli, config, runner
 from reproduce.errors import UserError
@@ -19,7 +21,9 @@ failed_jobs: list[str] = []
 @hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")
 def train_cell(settings: DictConfig) -> None:
     """Train the cell of `settings`; in a sweep, a job that fails is named and the others go on."""
-    overrides = list(HydraConfig.get().overrides.task)
+    # As they were typed: a `${...}` in them belongs to the cell's settings, not to Hydra's.
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(overrides, list)
     if HydraConfig.get().mode == RunMode.RUN:
         with cli.as_sentences():
             _train(settings, overrides)
@@ -41,6 +45,7 @@ def _train(settings: DictConfig, overrides: list[str]) -> None:
     if used != name:
         settings = config.compose_config([*overrides, f"data={used}"])
         job = config.job_from(settings)
+    cli.check_sizes([job])
     cli.ensure_writable(job.store)
     diverged = runner.run([job], config.workers(settings), terminal)
     cli.report_divergence(diverged, terminal)
@@ -49,16 +54,39 @@ def _train(settings: DictConfig, overrides: list[str]) -> None:
     terminal.print(f"Curves and checkpoints: {job.store / job.cell.id}", highlight=False)
 
 
+def check_arguments(arguments: list[str]) -> None:
+    """Refuse what can be seen to be wrong before Hydra, which would say it in several lines.
+
+    Raises
+    ------
+    UserError
+        For an unknown option or an override that `config.check_overrides` refuses.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(
+            f"{message}; `python -m reproduce --help` lists the options, which go before or after "
+            "all overrides, not among them."
+        )
+
+    parser = get_args_parser()
+    parser.error = refuse
+    given = parser.parse_args(arguments)
+    if not (given.config_path or given.config_name or given.config_dir):  # else not ours to know
+        config.check_overrides(given.overrides, sweep=given.multirun)
+
+
 def main() -> None:
     """Run the Hydra application."""
-    train_cell()
+    failed_jobs.clear()
+    check_arguments(sys.argv[1:])
+    try:
+        train_cell()
+    finally:  # a fault in the code of one job ends the sweep with its traceback, after the others
+        if failed_jobs:
+            count = f"{len(failed_jobs)} of the sweep's jobs failed:"
+            print(count, *failed_jobs, sep="\n  ", file=sys.stderr)
     if failed_jobs:
-        print(
-            f"{len(failed_jobs)} jobs of the sweep failed:",
-            *failed_jobs,
-            sep="\n  ",
-            file=sys.stderr,
-        )
         sys.exit(cli.USER_ERROR)
 
 

@@ -6,7 +6,7 @@ and weight prior, the running mean of the training bound, evaluation, and the st
 that diverge.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
@@ -70,7 +70,7 @@ class Algorithm(pl.LightningModule):
         images: ImageData,
         seeds: Sequence[int],
         *,
-        step_size: float | int,
+        step_size: float,
         warmup_steps: int = 101,
         batch_size: int = 100,
         n_samples: int = 1,
@@ -246,7 +246,7 @@ class Algorithm(pl.LightningModule):
         checkpoint.pop("loops", None)
 
 
-def _require_positive(**values: float | int) -> None:
+def _require_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")
@@ -261,14 +261,3 @@ def _fused_adagrad_runs_on(device: torch.device) -> bool:
     except (RuntimeError, NotImplementedError):
         return False
     return True
-
-
-def member_state(state: Mapping[str, Any], member: int) -> dict[str, Any]:
-    """Slice one member out of a stack's `state_dict`."""
-    return {name: value[member : member + 1].clone() for name, value in state.items()}
-
-
-def stack_states(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join members' states, the inverse of `member_state`."""
-    states = list(states)
-    return {name: torch.cat([state[name] for state in states]) for name in states[0]}

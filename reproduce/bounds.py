@@ -9,7 +9,6 @@ from reproduce.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.gaussian import standard_normal_log_prob
 
-
 Bound = Callable[[Autoencoder, Tensor, Tensor], Tensor]
 """A bound on log p(x), (member, batch), in nats, from a model, x (member, batch, pixel) and noise
 ~ N(0, I), (member, sample, batch, latent); the number of samples L is the noise's second axis."""

@@ -8,15 +8,14 @@ files leaves members at different, each consistent, points.
 import pickle
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from reproduce.algorithm import member_state, stack_states
 from reproduce.errors import UserError
 from reproduce.files import write_with
+from reproduce.member_state import member_state, stack_states
 from reproduce.store import Cell, Store
 
 FORMAT = 1
@@ -115,10 +114,3 @@ def _stack_optimizers(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for index, entry in states[0]["state"].items()
     }
     return {"state": joined, "param_groups": states[0]["param_groups"]}
-
-
-def samples_in_checkpoint(store: Store, cell: Cell, seed: int) -> int:
-    """How far a member's checkpoint is, in samples; 0 where there is none."""
-    if not Path(store.checkpoint(cell, seed)).exists():
-        return 0
-    return int(read_checkpoint(store, cell, seed)["state_dict"]["samples_seen"][0])

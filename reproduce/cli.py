@@ -1,9 +1,11 @@
 """What the commands share: errors as sentences, the terminal, missing data."""
 
 import contextlib
+import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,8 +16,14 @@ from rich.console import Console
 from reproduce import data
 from reproduce.errors import UserError
 from reproduce.runner import Divergence
+from reproduce.training import Job
 
 USER_ERROR, INTERRUPTED = 2, 130
+FOLDER_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
+"""What the system says of folders that cannot be used; other OSErrors may be ours."""
 
 
 def command(main: Callable[[], int | None]) -> None:
@@ -38,6 +46,14 @@ def as_sentences() -> Iterator[None]:
         raise  # a fault in the code that a `_target_` names, which needs its traceback
     except (HydraException, OmegaConfBaseException) as error:
         _fail(hydra_sentence(error), USER_ERROR)
+    except OSError as error:
+        if error.errno not in FOLDER_ERRORS:
+            raise
+        _fail(_folder_sentence(error), USER_ERROR)
+    except ValueError as error:
+        if not _raised_by_hydra(error):
+            raise
+        _fail(hydra_sentence(error), USER_ERROR)
 
 
 def _fail(sentence: str, status: int) -> None:
@@ -45,23 +61,35 @@ def _fail(sentence: str, status: int) -> None:
     sys.exit(status)
 
 
+def _folder_sentence(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{place}{error.strerror or error}; free some space or choose a folder you may write to "
+        "(results=FOLDER), then run the same command again to continue."
+    )
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    """Tell Hydra's own complaints about a command line from ours and from torch's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "hydra" in Path(frames[-1].filename).parts
+
+
 def hydra_sentence(error: Exception) -> str:
-    """Say in one sentence what Hydra says in several lines."""
+    """Say in one sentence what Hydra and OmegaConf say in several lines."""
     text = str(error)
-    missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
-    options = re.search(r"Available options in '[^']*':\s*((?:\n\s*\S+)+)", text)
-    if missing and options:
-        valid = ", ".join(options.group(1).split())
-        return f"Unknown {missing.group(1)} {missing.group(2)!r}; choose one of: {valid}."
-    unknown = re.search(r"Key '([^']+)' is not in struct(?:.*?full_key: ([\w./]+))?", text, re.S)
+    unknown = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.S)
     if unknown:
-        name = unknown.group(2) or unknown.group(1)
-        return f"There is no setting {name!r}; `python -m reproduce --cfg job` prints all of them."
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    cause = error.__cause__ or error.__context__
-    if cause is not None and "not in struct" in str(cause):
-        return hydra_sentence(Exception(str(cause)))
-    return first.rstrip(".") + "."
+        return (
+            f"There is no setting {unknown.group(1)!r}; `python -m reproduce --cfg job` prints "
+            "them all."
+        )
+    if error.__cause__ is not None and "not in struct" in str(error.__cause__):
+        return hydra_sentence(Exception(str(error.__cause__)))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    where = re.search(r"full_key: (\S+)", text)
+    setting = f" (in {where.group(1)})" if where else ""
+    return f"{lines[0].rstrip('.') if lines else type(error).__name__}{setting}."
 
 
 def console() -> Console:
@@ -77,6 +105,18 @@ def substitute_missing(
     if found.missing:
         terminal.print(found.banner(), style="bold yellow", markup=False, highlight=False)
     return found.names
+
+
+def check_sizes(jobs: Iterable[Job]) -> None:
+    """Find out before training whether the data sets have as many images as are asked for.
+
+    Raises
+    ------
+    UserError
+        Where one has not.
+    """
+    for job in jobs:
+        data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
 
 
 def ensure_writable(folder: Path) -> None:

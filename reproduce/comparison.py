@@ -59,8 +59,8 @@ def over_seeds(curves: pd.DataFrame, at: NDArray[Any] | None = None) -> pd.DataF
     pd.DataFrame
         One row a point: `samples`, `mean`, `n_seeds`, `std` (of the seeds, n − 1), `ci95_low`,
         `ci95_high` (of the mean), `lowest` and `highest` seed. A seed without a finite value at a
-        point (diverged, or not that far yet) is left out there and `n_seeds` says so. NaN: `std` and interval with fewer than
-        two seeds, `mean` with none.
+        point (diverged, or not that far yet) is left out there and `n_seeds` says so. NaN: `std`
+        and interval with fewer than two seeds, `mean` with none.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -53,7 +53,8 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Where the figure goes."""
-        return Path(self.settings.results) / self.settings.figure.name / self.settings.budget.name
+        results = config.results_folder(self.settings)
+        return results / str(self.settings.figure.name) / str(self.settings.budget.name)
 
     def path(self, name: str) -> Path:
         """The path of an output; a stand-in's says so in its name."""
@@ -77,28 +78,60 @@ def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
             "`python -m reproduce`."
         )
     settings = config.compose_config(overrides)
-    wanted = settings.figure.panels[settings.budget.panels]
+    wanted = _wanted_panels(settings)
+    _jobs(overrides, settings, wanted)  # says what is wrong with them before the data are fetched
     used = cli.substitute_missing(
-        [panel.data for panel in wanted],
+        [panel.dataset for panel in wanted],
         config.data_dir(settings),
         settings.data.fallback,
         terminal,
     )
-    panels = [Panel(used[panel.data], panel.n_latent) for panel in wanted]
-    composed = [
-        config.compose_config(
-            [
-                *overrides,
-                f"data={panel.dataset}",
-                f"algorithm={algorithm}",
-                f"model.n_latent={panel.n_latent}",
-            ]
+    # Without repetition: a stand-in may be among the panels already.
+    panels = list(dict.fromkeys(Panel(used[panel.dataset], panel.n_latent) for panel in wanted))
+    jobs = _jobs(overrides, settings, panels)
+    cli.check_sizes(jobs)
+    replaced = {name: stand_in for name, stand_in in used.items() if name != stand_in}
+    return Plan(settings, jobs, panels, replaced)
+
+
+def _wanted_panels(settings: DictConfig) -> list[Panel]:
+    name, known = str(settings.budget.panels), settings.figure.panels
+    if name not in known:
+        raise UserError(f"Unknown budget.panels {name!r}; choose one of: {', '.join(known)}.")
+    found = known[name]
+    panels = list(found) if isinstance(found, ListConfig) else []
+    keys = {"data", "n_latent"}
+    if not panels or not all(isinstance(p, DictConfig) and set(p) == keys for p in panels):
+        raise UserError(
+            f"figure.panels.{name} must be a list such as "
+            f"[{{data:mnist,n_latent:20}},{{data:freyface,n_latent:10}}], not {found}."
+        )
+    n_latent = f"n_latent in figure.panels.{name}"
+    return [
+        Panel(str(panel.data), config.whole_number(n_latent, panel.n_latent)) for panel in panels
+    ]
+
+
+def _jobs(overrides: Sequence[str], settings: DictConfig, panels: Sequence[Panel]) -> list[Job]:
+    algorithms = settings.figure.algorithms
+    if not isinstance(algorithms, ListConfig) or not algorithms:
+        raise UserError(
+            f"figure.algorithms must be a list such as [aevb,wake_sleep], not {algorithms}."
+        )
+    return [
+        config.job_from(
+            config.compose_config(
+                [
+                    *overrides,
+                    f"data={panel.dataset}",
+                    f"algorithm={algorithm}",
+                    f"model.n_latent={panel.n_latent}",
+                ]
+            )
         )
         for panel in panels
-        for algorithm in settings.figure.algorithms
+        for algorithm in dict.fromkeys(algorithms)
     ]
-    replaced = {name: stand_in for name, stand_in in used.items() if name != stand_in}
-    return Plan(settings, [config.job_from(one) for one in composed], panels, replaced)
 
 
 def collect(plan: Plan) -> pd.DataFrame:
@@ -108,7 +141,9 @@ def collect(plan: Plan) -> pd.DataFrame:
         block = BLOCK_STEPS * job.cell.settings["algorithm"]["batch_size"]
         limit = blocks_for(job.samples, block) * block
         frames.append(Store(job.store).curves(job.cell, job.seeds, limit))
-    return pd.concat(frames, ignore_index=True)
+    numbers = {"n_latent": int, "n_train": int, "seed": int, "samples": int, "value": float}
+    # Without rows, as where all members diverged before the first mark, pandas knows no types.
+    return pd.concat(frames, ignore_index=True).astype(numbers)
 
 
 def write(plan: Plan, diverged: Sequence[Divergence]) -> pd.DataFrame:
@@ -134,6 +169,7 @@ def manifest(plan: Plan, diverged: Sequence[Divergence]) -> dict[str, Any]:
     budget = OmegaConf.to_container(plan.settings.budget, resolve=True)
     return {
         "figure": plan.settings.figure.name,
+        "title": _title(plan),
         "paper": "Figure 2 of Kingma & Welling 2013 (arXiv 1312.6114v10)",
         "budget": budget,
         "datasets": sorted({panel.dataset for panel in plan.panels}),
@@ -181,6 +217,15 @@ def _print_comparison(comparison: pd.DataFrame, terminal: Console) -> None:
 def main(overrides: Sequence[str] | None = None) -> int:
     """Make the figure that the command line asks for; return the exit status."""
     arguments = list(sys.argv[1:] if overrides is None else overrides)
+    if {"-h", "--help"} & set(arguments):
+        print(f"{__doc__}\n`python -m reproduce --cfg job` prints the settings to override.")
+        return 0
+    options = [argument for argument in arguments if argument.startswith("-")]
+    if options:
+        raise UserError(
+            f"A figure takes overrides such as budget=smoke and no options, so {options[0]!r} "
+            "cannot be given."
+        )
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     plan = make_plan(arguments, terminal)

@@ -5,13 +5,16 @@ import os
 import queue
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +25,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from reproduce import data
+from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
 from reproduce.runtime import available_cores, choose_device
 from reproduce.store import Store
@@ -55,13 +60,16 @@ def run(jobs: Sequence[Job], workers: int | None, console: Console) -> list[Dive
     Raises
     ------
     UserError
-        For the first job that fails. The others keep what their checkpoints hold.
+        For a checkpoint that cannot be continued from, before anything is trained; then for the
+        first job that fails. The others keep what their checkpoints hold.
     """
     if workers is not None and workers < 1:
         raise UserError(f"workers must be at least 1, not {workers}.")
     left = [job for job in jobs if _is_left(job)]
     if len(left) < len(jobs):
         console.print(f"{len(jobs) - len(left)} of {len(jobs)} cells are done already.")
+    for job in left:
+        _check_checkpoints(job)
     if left:
         on_gpu = choose_device(left[0].device).type == "cuda"
         workers = workers or (1 if on_gpu else available_cores() // left[0].threads or 1)
@@ -70,7 +78,7 @@ def run(jobs: Sequence[Job], workers: int | None, console: Console) -> list[Dive
         with _Board(left, console) as board:
             if workers == 1 or len(left) == 1:
                 for job in left:
-                    train(job, board.reporter(job))
+                    _train(job, board.reporter(job))
                     board.finished(job)
             else:
                 _run_pool(left, min(workers, len(left)), board)
@@ -88,6 +96,36 @@ def _is_left(job: Job) -> bool:
     return not all(store.is_done(job.cell, seed, job.samples) for seed in job.seeds)
 
 
+def _check_checkpoints(job: Job) -> None:
+    """Find out before hours of training which checkpoints are damaged or belong elsewhere.
+
+    torch ignores the checksums in its files, so that damaged weights would go unnoticed, and
+    raises a dozen types of error on files that are no checkpoints.
+    """
+    store = Store(job.store)
+    for seed in job.seeds:
+        path = store.checkpoint(job.cell, seed)
+        if store.is_done(job.cell, seed, job.samples) or not path.exists():
+            continue
+        reason = _damage(path)
+        if reason:
+            raise UserError(
+                f"The checkpoint {path} is damaged ({reason}). Delete it to train this member from "
+                "the start, or put the right file back."
+            )
+        read_checkpoint(store, job.cell, seed)
+
+
+def _damage(path: Path) -> str | None:
+    """Say what is wrong with a zip archive, such as torch writes; None where nothing is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception as error:  # zipfile, too, raises many types
+        return str(error) or type(error).__name__
+    return f"wrong checksum of {part}" if part else None
+
+
 def _split(jobs: list[Job], workers: int) -> list[Job]:
     """Share the seeds of each job among workers that would otherwise have none."""
     pieces = []
@@ -99,9 +137,10 @@ def _split(jobs: list[Job], workers: int) -> list[Job]:
 
 
 def _cost(job: Job) -> float:
-    """A rough measure of work, to start long jobs first."""
-    size = job.cell.n_latent + (784 if job.cell.dataset == "mnist" else 560)
-    return job.samples * len(job.seeds) * job.cell.settings["model"]["n_hidden"] * size
+    """A rough measure of work, to start long jobs first and to estimate the time left."""
+    pixels = data.load(job.cell.dataset, job.data_dir).train.shape[1]
+    width = job.cell.settings["model"]["n_hidden"]
+    return job.samples * len(job.seeds) * width * (pixels + job.cell.n_latent)
 
 
 class _Board:
@@ -180,7 +219,28 @@ def _start_worker(reports: Any) -> None:
 
 
 def _train_in_worker(number: int, job: Job) -> None:
-    train(job, lambda kind, payload: _reports.put((number, kind, payload)))
+    _train(job, lambda kind, payload: _reports.put((number, kind, payload)))
+
+
+def _train(job: Job, report: Report) -> None:
+    """Train; say in a sentence where the disk or the memory of this machine did not suffice."""
+    try:
+        train(job, report)
+    except (RuntimeError, MemoryError) as error:
+        # torch has types of its own for neither a failed write nor a failed allocation.
+        if "inline_container" in str(error):  # the part of torch that writes checkpoints
+            raise UserError(
+                f"Could not write a checkpoint below {Store(job.store).folder(job.cell)}: the disk "
+                "is full or fails; free some space or choose another folder with results=FOLDER, "
+                "then run the same command again to continue."
+            ) from error
+        memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if memory or "can't allocate memory" in str(error):
+            raise UserError(
+                f"{job.cell.title} does not fit into memory; choose a smaller model, fewer seeds "
+                "or workers=1, then run the command again."
+            ) from error
+        raise
 
 
 def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:

@@ -20,13 +20,13 @@ from reproduce import data
 from reproduce.algorithm import Algorithm
 from reproduce.checkpoints import MemberCheckpoints, read_checkpoint
 from reproduce.data.images import ImageData
-from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.initialisation import initialise
 from reproduce.provenance import device_name, provenance
 from reproduce.runtime import choose_device, prepare
 from reproduce.schedule import Chunks, marks
 from reproduce.store import Cell, Store
 from reproduce.tracking import member_runs
+from reproduce.trained import build_model
 
 LONGEST_CHUNK = 10  # blocks; about a second of training
 CHECKPOINT_SECONDS = 60.0
@@ -106,17 +106,9 @@ def build(
     cell: Cell, images: ImageData, seeds: Sequence[int], device: torch.device | str = "cpu"
 ) -> Algorithm:
     """Build the algorithm of `cell` with freshly initialised members."""
-    settings = cell.settings["model"]
-    sizes = {
-        "n_members": len(seeds),
-        "n_pixels": images.train.shape[1],
-        "n_hidden": settings["n_hidden"],
-        "n_latent": cell.n_latent,
-    }
-    encoder = instantiate(settings["encoder"], _partial_=True)
-    decoder = instantiate(settings["decoder"], _partial_=True)
-    model = Autoencoder(encoder(**sizes), decoder(**sizes))
-    initialise(model, seeds, settings["init"]["scheme"], settings["init"]["std"])
+    model = build_model(cell, images.train.shape[1], len(seeds))
+    init = cell.settings["model"]["init"]
+    initialise(model, seeds, init["scheme"], init["std"])
     algorithm = instantiate(cell.settings["algorithm"], _partial_=True)
     return cast(Algorithm, algorithm(model, images, seeds)).to(device)
 

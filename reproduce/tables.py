@@ -1,0 +1,49 @@
+"""Print the tables of a drawn figure: `python -m reproduce.tables results/figure1/laptop`.
+
+README's table is this command's output for the committed results.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from reproduce import cli
+from reproduce.comparison import markdown_table
+from reproduce.errors import UserError
+
+
+def tables(folder: Path, at: float = 1e6) -> str:
+    """Return the comparison of the figure in `folder` at `at` samples, as Markdown.
+
+    Raises
+    ------
+    UserError
+        Where the folder holds no readable comparison.
+    """
+    path = folder / "comparison.csv"
+    try:
+        comparison = pd.read_csv(path)
+        return markdown_table(comparison, at)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is no comparison ({error}); give the folder of a drawn figure, such as "
+            "results/figure1/laptop."
+        ) from error
+
+
+def main() -> int:
+    """Print the table of the folder, and at the number of samples, given as arguments."""
+    arguments = sys.argv[1:]
+    if not 1 <= len(arguments) <= 2:
+        raise UserError("Usage: python -m reproduce.tables FOLDER [SAMPLES].")
+    try:
+        at = float(arguments[1]) if len(arguments) == 2 else 1e6
+    except ValueError as error:
+        raise UserError(f"SAMPLES must be a number, not {arguments[1]!r}.") from error
+    print(tables(Path(arguments[0]), at))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.command(main)

@@ -1,0 +1,79 @@
+"""Trained models, in three lines.
+
+from reproduce import load_model
+model = load_model("mnist-aevb-z20")
+images = model.decoder.mean(torch.randn(model.n_members, 16, model.n_latent))
+"""
+
+import json
+from pathlib import Path
+
+from hydra.utils import instantiate
+
+from reproduce.checkpoints import read_checkpoint
+from reproduce.errors import UserError
+from reproduce.member_state import stack_states
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.store import Cell, Store
+
+PREFIX = "model."
+
+
+def load_model(run: str, results: str | Path = "results") -> Autoencoder:
+    """Load the trained members of a cell as one stack, in order of their seeds.
+
+    Parameters
+    ----------
+    run
+        The cell's id, or a beginning of it that only one cell has.
+    results
+        The results folder.
+
+    Returns
+    -------
+    Autoencoder
+        `encoder(x)` takes x (member, batch, pixel) to q(z|x); `decoder.mean(z)` takes
+        z (member, batch, latent) to images (member, batch, pixel).
+
+    Raises
+    ------
+    UserError
+        Where no cell or several match, or none of its members has a readable checkpoint.
+    """
+    store = Store(Path(results) / "runs")
+    cell = _find(store, run)
+    folders = store.folder(cell).glob("seed-*/checkpoint.ckpt")
+    seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folders)
+    if not seeds:
+        raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
+    state = stack_states(read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds)
+    weights = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    model = build_model(cell, weights["encoder.hidden.weight"].shape[1], len(seeds))
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
+    """Build the networks of `cell`, all weights zero."""
+    settings = cell.settings["model"]
+    sizes = {
+        "n_members": n_members,
+        "n_pixels": n_pixels,
+        "n_hidden": settings["n_hidden"],
+        "n_latent": cell.n_latent,
+    }
+    encoder = instantiate(settings["encoder"], _partial_=True)
+    decoder = instantiate(settings["decoder"], _partial_=True)
+    return Autoencoder(encoder(**sizes), decoder(**sizes))
+
+
+def _find(store: Store, run: str) -> Cell:
+    known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
+    matches = [name for name in known if name == run] or [n for n in known if n.startswith(run)]
+    if len(matches) != 1:
+        problem = f"Several runs begin with {run!r}" if matches else f"There is no run {run!r}"
+        listed = ", ".join(matches or known) or "none yet"
+        raise UserError(f"{problem} in {store.root}; there: {listed}.")
+    values = json.loads((store.root / matches[0] / "cell.json").read_text(encoding="utf-8"))
+    values.pop("id")
+    return Cell(**values)

@@ -1,0 +1,82 @@
+"""The committed results come from this code: train their beginning again and compare."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reproduce import config
+from reproduce.store import Store
+from reproduce.tables import tables
+from reproduce.training import Job, train
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "results" / "reference" / "figure1"
+# The same numbers to the last bit on the same processor; another one rounds otherwise, which
+# 200 steps amplify to far less than this (nats).
+TOLERANCE = 0.02
+# conftest takes DATA_DIR out of the environment, for all tests but these.
+DATA_DIR = os.environ.get("AEVB_TEST_DATA_DIR", "")
+
+
+def reference(budget, dataset, algorithm, n_latent):
+    curves = pd.read_csv(REFERENCE / budget / "curves.csv")
+    mine = (curves["dataset"] == dataset) & (curves["algorithm"] == algorithm)
+    return curves[mine & (curves["n_latent"] == n_latent) & (curves["samples"] <= 20_000)]
+
+
+def trained_again(folder, dataset, algorithm, n_latent, data_dir=None):
+    composed = config.job_from(
+        config.compose_config(
+            [f"data={dataset}", f"algorithm={algorithm}", f"model.n_latent={n_latent}",
+             f"results={folder}", "tracking=off"]
+        )
+    )  # fmt: skip
+    job = Job(composed.cell, (0, 1), 20_000, composed.store, data_dir=data_dir)
+    train(job, lambda kind, payload: None)
+    return job.cell, Store(job.store).curves(job.cell, job.seeds, 20_000)
+
+
+def assert_same(ours, theirs):
+    keys = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples"]
+    both = ours.merge(theirs, on=keys, how="outer", indicator=True)
+    assert len(both) == 6
+    assert (both["_merge"] == "both").all()
+    assert (both["value_x"] - both["value_y"]).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
+@pytest.mark.parametrize("dataset", ["digits", "digits_continuous"])
+def test_smoke_reference_cells_can_be_trained_again(tmp_path, dataset, algorithm):
+    cell, curves = trained_again(tmp_path, dataset, algorithm, 5)
+    manifest = json.loads((REFERENCE / "smoke" / "manifest.json").read_text())
+    assert cell.id in [entry["id"] for entry in manifest["cells"]]
+    assert_same(curves, reference("smoke", dataset, algorithm, 5))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA_DIR, reason="DATA_DIR does not name a folder with the real data")
+@pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
+@pytest.mark.parametrize("dataset", ["mnist", "freyface"])
+def test_real_data_reference_cells_can_be_trained_again(tmp_path, dataset, algorithm):
+    cell, curves = trained_again(tmp_path, dataset, algorithm, 10, DATA_DIR)
+    manifest = json.loads((REFERENCE / "laptop" / "manifest.json").read_text())
+    assert cell.id in [entry["id"] for entry in manifest["cells"]]
+    assert_same(curves, reference("laptop", dataset, algorithm, 10))
+
+
+@pytest.mark.parametrize("budget", ["smoke", "laptop"])
+def test_reference_results_were_made_from_committed_code(budget):
+    manifest = json.loads((REFERENCE / budget / "manifest.json").read_text())
+    members = [member for cell in manifest["cells"] for member in cell["members"]]
+    assert members
+    for made in [manifest["drawn"], *members]:
+        assert made["git"]["dirty"] is False
+        assert len(made["git"]["commit"]) == 40
+
+
+def test_readme_shows_the_table_that_the_command_prints():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert tables(REFERENCE / "laptop") in readme
