@@ -19,8 +19,8 @@ WANDB = Path(sys.executable).with_name("wandb")
 def job(folder, *overrides, samples=25_000):
     return config.job_from(
         config.compose_config(
-            ["data=digits", "model.n_latent=3", f"samples={samples}", f"results={folder}", "seeds=2",
-             *overrides]
+            ["data=digits", "model.n_latent=3", f"samples={samples}", f"results={folder}",
+             "seeds=2", *overrides]
         )
     )  # fmt: skip
 

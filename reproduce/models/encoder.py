@@ -1,5 +1,6 @@
 """The Gaussian encoder q(z|x) (Kingma & Welling 2013, Appendix C.2)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -8,15 +9,35 @@ from reproduce.models.layers import StackedLinear, TanhLayer
 
 
 class GaussianEncoder(nn.Module):
-    """One tanh hidden layer; mean and log variance of q(z|x) are linear in it."""
+    """One tanh hidden layer; mean and log variance of q(z|x) are linear in it.
 
-    def __init__(self, n_members: int, n_pixels: int, n_hidden: int, n_latent: int) -> None:
+    Parameters
+    ----------
+    n_members, n_pixels, n_hidden, n_latent
+        Sizes.
+    log_variance_scale
+        Factor on the hidden layer's contribution to the log variance. The paper has none (1); the
+        encoder of the author's 2013 wake-sleep code has 0.1, which slows the log variance down.
+    """
+
+    def __init__(
+        self,
+        n_members: int,
+        n_pixels: int,
+        n_hidden: int,
+        n_latent: int,
+        log_variance_scale: float = 1.0,
+    ) -> None:
         super().__init__()
         self.hidden = TanhLayer(n_members, n_pixels, n_hidden)
         self.mean = StackedLinear(n_members, n_hidden, n_latent)
         self.log_variance = StackedLinear(n_members, n_hidden, n_latent, role="log_variance")
+        self.log_variance_scale = log_variance_scale
 
     def forward(self, x: Float[Tensor, "member batch pixel"]) -> DiagonalGaussian:
         """Return q(z|x) for each member and datapoint; its fields are (member, batch, latent)."""
         hidden = self.hidden(x)
-        return DiagonalGaussian(self.mean(hidden), self.log_variance(hidden))
+        layer = self.log_variance
+        scale = self.log_variance_scale
+        log_variance = torch.baddbmm(layer.bias, hidden, layer.weight, alpha=scale)
+        return DiagonalGaussian(self.mean(hidden), log_variance)

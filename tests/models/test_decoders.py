@@ -146,3 +146,18 @@ def test_gaussian_against_torch_distributions():
     assert torch.allclose(ours.log_prob(z), expected)
     expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
     assert torch.allclose(standard_normal_log_prob(z), expected)
+
+
+def test_encoder_is_linear_in_its_hidden_layer_with_the_scale_on_the_log_variance():
+    encoder = autoencoder(std=0.8).encoder.double()
+    with torch.no_grad():
+        encoder.log_variance.weight.normal_()
+        encoder.log_variance.bias.normal_()
+    x = torch.rand(2, 5, 12, dtype=torch.float64)
+    hidden = torch.tanh(x @ encoder.hidden.weight + encoder.hidden.bias)
+    for scale in (1.0, 0.1):
+        encoder.log_variance_scale = scale
+        q = encoder(x)
+        assert torch.allclose(q.mean, hidden @ encoder.mean.weight + encoder.mean.bias)
+        product = hidden @ encoder.log_variance.weight
+        assert torch.allclose(q.log_variance, scale * product + encoder.log_variance.bias)
