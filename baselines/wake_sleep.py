@@ -5,6 +5,8 @@ with the decoder just updated, and the encoder ascends log q(z|x). One wake and 
 together count as one batch of samples.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +19,20 @@ DECODER, ENCODER = 0, 1
 
 
 class WakeSleep(Algorithm):
-    """Decoder and encoder in turn, each with Adagrad accumulators of its own."""
+    """Decoder and encoder in turn, each with Adagrad accumulators of its own.
+
+    Parameters
+    ----------
+    clip_dreams
+        Clip dreamt pixels to [0, 1], as the author's later code does. The default, as in his
+        2013 code, does not.
+    **settings
+        As for `Algorithm`.
+    """
+
+    def __init__(self, *arguments: Any, clip_dreams: bool = False, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.clip_dreams = clip_dreams
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Two optimisers: the wake phase's and the sleep phase's."""
@@ -47,6 +62,8 @@ class WakeSleep(Algorithm):
         with torch.no_grad():
             dreamt_z = noise["prior"]
             dreamt_x = self.model.decoder.sample(dreamt_z, noise["pixel"])
+            if self.clip_dreams:
+                dreamt_x.clamp_(0, 1)
         self.descend(-sleep_objective(self.model.encoder, dreamt_x, dreamt_z).sum(), ENCODER)
         return (log_likelihood.detach() - divergence).mean(1)
 

@@ -209,3 +209,16 @@ def test_a_member_that_diverges_leaves_the_others_alone(name, images):
 def test_impossible_settings_are_refused(setting, value, images):
     with pytest.raises(UserError, match=setting if setting != "estimator" else "A, B"):
         algorithm("aevb", images, **{setting: value})
+
+
+def test_dreams_are_clipped_on_request(images):
+    built = algorithm("wake_sleep", images, decoder=GaussianDecoder, clip_dreams=True)
+    dreamt = []
+    forward = built.model.encoder.forward
+    built.model.encoder.forward = lambda x: dreamt.append(x) or forward(x)
+    for clip in (True, False):
+        built.clip_dreams = clip
+        built.training_step(range(0, 1), 0)
+        _, dream = dreamt[-2:]  # a wake batch, then a dream
+        inside = ((dream >= 0) & (dream <= 1)).all()
+        assert inside if clip else not inside
