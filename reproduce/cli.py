@@ -20,8 +20,8 @@ from reproduce.training import Job
 
 USER_ERROR, INTERRUPTED = 2, 130
 FOLDER_ERRORS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO,
-    errno.ENAMETOOLONG,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
 )  # fmt: skip
 """What the system says of folders that cannot be used; other OSErrors may be ours."""
 
@@ -93,8 +93,8 @@ def hydra_sentence(error: Exception) -> str:
 
 
 def console() -> Console:
-    """The terminal that progress and tables go to."""
-    return Console(stderr=False, soft_wrap=True)
+    """The terminal that progress and tables go to; a file gets lines wide enough for tables."""
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
 def substitute_missing(

@@ -4,6 +4,7 @@ What a user can get wrong is found here, before anything is trained or written.
 """
 
 import difflib
+import inspect
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce.bounds import BOUNDS
@@ -312,10 +314,17 @@ def _check_key(one: Override, settings: Mapping[str, Any]) -> None:
 
 
 def _may_be_added(one: Override, settings: Mapping[str, Any]) -> bool:
-    if one.key_or_group.startswith(OPEN_SECTION) and one.is_add():
+    """Tell whether something reads a setting that is not in the configuration."""
+    if one.is_add() and one.key_or_group.startswith(OPEN_SECTION):
         return True
-    parent = one.key_or_group.rpartition(".")[0]
-    return isinstance(settings.get(parent), list)  # an element, such as figure.algorithms.0
+    parent, _, name = one.key_or_group.rpartition(".")
+    section = settings.get(parent)
+    if isinstance(section, list):
+        return True  # an element, such as figure.algorithms.0
+    if not one.is_add() or not isinstance(section, dict) or "_target_" not in section:
+        return False
+    parameter = inspect.signature(get_class(section["_target_"])).parameters.get(name)
+    return parameter is not None and parameter.default is not parameter.empty
 
 
 def _nearest(key: str, names: Collection[str]) -> list[str]:

@@ -79,18 +79,19 @@ def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
         )
     settings = config.compose_config(overrides)
     wanted = _wanted_panels(settings)
-    _jobs(overrides, settings, wanted)  # says what is wrong with them before the data are fetched
+    jobs = _jobs(overrides, settings, wanted)  # finds mistakes before the data are fetched
     used = cli.substitute_missing(
         [panel.dataset for panel in wanted],
         config.data_dir(settings),
         settings.data.fallback,
         terminal,
     )
+    replaced = {name: stand_in for name, stand_in in used.items() if name != stand_in}
     # Without repetition: a stand-in may be among the panels already.
     panels = list(dict.fromkeys(Panel(used[panel.dataset], panel.n_latent) for panel in wanted))
-    jobs = _jobs(overrides, settings, panels)
+    if panels != wanted:
+        jobs = _jobs(overrides, settings, panels)
     cli.check_sizes(jobs)
-    replaced = {name: stand_in for name, stand_in in used.items() if name != stand_in}
     return Plan(settings, jobs, panels, replaced)
 
 

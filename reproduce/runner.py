@@ -241,6 +241,13 @@ def _train(job: Job, report: Report) -> None:
                 "or workers=1, then run the command again."
             ) from error
         raise
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb."):  # imported only where it is used
+            raise
+        raise UserError(
+            f"Weights & Biases does not work ({error}); set tracking=offline, which needs no "
+            "account and no network, or tracking=off."
+        ) from error
 
 
 def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
@@ -258,10 +265,11 @@ def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
         ) from error
     finally:
         # On an error or Ctrl-C the workers are in the middle of a job: stop them now. What they
-        # have done since their last checkpoint will be repeated.
-        for process in list((pool._processes or {}).values()):
-            if any(not future.done() for future in futures):
-                process.terminate()
+        # have done since their last checkpoint will be repeated. SIGTERM would not do: Lightning
+        # catches it, and a worker that survives others waits for ever for the queue they held.
+        if any(not future.done() for future in futures):
+            for process in list((pool._processes or {}).values()):
+                process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
