@@ -77,7 +77,8 @@ def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
             "given; override figure.algorithms or figure.panels, or train one cell with "
             "`python -m reproduce`."
         )
-    settings = config.compose_config(overrides)
+    # What is added to an algorithm is checked against the figure's algorithms below.
+    settings = config.compose_config([o for o in overrides if not o.startswith("+algorithm.")])
     wanted = _wanted_panels(settings)
     jobs = _jobs(overrides, settings, wanted)  # finds mistakes before the data are fetched
     used = cli.substitute_missing(
