@@ -14,11 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from reproduce import cli, config, runner
 from reproduce.errors import UserError
+from reproduce.overrides import CONF, check_overrides
 
 failed_jobs: list[str] = []
 
 
-@hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def train_cell(settings: DictConfig) -> None:
     """Train the cell of `settings`; in a sweep, a job that fails is named and the others go on."""
     # As they were typed: a `${...}` in them belongs to the cell's settings, not to Hydra's.
@@ -60,7 +61,7 @@ def check_arguments(arguments: list[str]) -> None:
     Raises
     ------
     UserError
-        For an unknown option or an override that `config.check_overrides` refuses.
+        For an unknown option or an override that `overrides.check_overrides` refuses.
     """
 
     def refuse(message: str) -> NoReturn:
@@ -73,7 +74,7 @@ def check_arguments(arguments: list[str]) -> None:
     parser.error = refuse
     given = parser.parse_args(arguments)
     if not (given.config_path or given.config_name or given.config_dir):  # else not ours to know
-        config.check_overrides(given.overrides, sweep=given.multirun)
+        check_overrides(given.overrides, sweep=given.multirun)
 
 
 def main() -> None:

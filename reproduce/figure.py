@@ -27,6 +27,7 @@ from reproduce.runner import Divergence
 from reproduce.schedule import BLOCK_STEPS, blocks_for
 from reproduce.store import Store
 from reproduce.training import Job
+from reproduce.values import whole_number
 
 OWN_KEYS = ("data", "algorithm", "model.n_latent")
 
@@ -109,9 +110,7 @@ def _wanted_panels(settings: DictConfig) -> list[Panel]:
             f"[{{data:mnist,n_latent:20}},{{data:freyface,n_latent:10}}], not {found}."
         )
     n_latent = f"n_latent in figure.panels.{name}"
-    return [
-        Panel(str(panel.data), config.whole_number(n_latent, panel.n_latent)) for panel in panels
-    ]
+    return [Panel(str(panel.data), whole_number(n_latent, panel.n_latent)) for panel in panels]
 
 
 def _jobs(overrides: Sequence[str], settings: DictConfig, panels: Sequence[Panel]) -> list[Job]:

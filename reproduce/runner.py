@@ -280,13 +280,15 @@ def _follow(
     finished: Callable[[int], None],
 ) -> None:
     pending = dict(futures)
-    while pending:
+    quiet = False
+    while pending or not quiet:  # a job may have ended before its last reports are here
         try:
-            while True:
-                number, kind, payload = reports.get(timeout=0.2)
-                reporters[number](kind, payload)
+            number, kind, payload = reports.get(timeout=0.2)
+            reporters[number](kind, payload)
+            quiet = False
         except queue.Empty:
-            pass
+            quiet = True
+        # After each report, not only when none is left: busy workers may send them without end.
         for future in [f for f in pending if f.done()]:
             number = pending.pop(future)
             future.result()

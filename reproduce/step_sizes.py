@@ -15,6 +15,7 @@ from rich.table import Table
 
 from reproduce import cli, config, runner
 from reproduce.files import write_json, write_text, write_with
+from reproduce.overrides import CONF
 from reproduce.provenance import provenance
 from reproduce.store import Store
 from reproduce.training import Job
@@ -126,13 +127,13 @@ def main() -> int:
     for row in chosen.itertuples():
         current[row.dataset][row.algorithm] = row.step_size
     body = OmegaConf.to_yaml(OmegaConf.create({"step_sizes": current}))
-    write_text(config.CONF / "step_sizes.yaml", HEADER + body)
+    write_text(CONF / "step_sizes.yaml", HEADER + body)
     folder = Path(settings.selection.folder)
     write_with(folder / "step_sizes.csv", lambda path: scores.to_csv(path, index=False))
     rule = OmegaConf.to_container(settings.selection, resolve=True)
     outcome = {"rule": rule, "chosen": chosen.to_dict("records"), "provenance": provenance()}
     write_json(folder / "manifest.json", outcome)
-    terminal.print(f"Written: {config.CONF / 'step_sizes.yaml'} and {folder}", highlight=False)
+    terminal.print(f"Written: {CONF / 'step_sizes.yaml'} and {folder}", highlight=False)
     return 0
 
 

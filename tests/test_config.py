@@ -7,11 +7,12 @@ import torch
 
 from reproduce import config, data
 from reproduce.errors import UserError
+from reproduce.overrides import groups
 from reproduce.schedule import BLOCK_STEPS
 from reproduce.training import build
 
 TINY = ["model.n_latent=2", "model.n_hidden=5", "seeds=2", "algorithm.batch_size=20"]
-GROUPS = config._groups()
+GROUPS = groups()
 COMBINATIONS = list(itertools.product(GROUPS["algorithm"], GROUPS["data"], GROUPS["model/decoder"]))
 
 
