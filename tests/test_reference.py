@@ -50,10 +50,10 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
 @pytest.mark.parametrize("dataset", ["digits", "digits_continuous"])
 def test_smoke_reference_cells_can_be_trained_again(tmp_path, dataset, algorithm):
-    cell, curves = trained_again(tmp_path, dataset, algorithm, 5)
+    cell, curves = trained_again(tmp_path, dataset, algorithm, 10)
     manifest = json.loads((REFERENCE / "smoke" / "manifest.json").read_text())
     assert cell.id in [entry["id"] for entry in manifest["cells"]]
-    assert_same(curves, reference("smoke", dataset, algorithm, 5))
+    assert_same(curves, reference("smoke", dataset, algorithm, 10))
 
 
 @pytest.mark.slow
