@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -391,6 +392,26 @@ def test_disks_that_fill_up_stop_all_workers(run, uninterrupted, tmp_path):
     assert not list(tmp_path.rglob("*.tmp*"))
     assert run("cell", *arguments).status == 0
     assert curves(tmp_path / "results") == uninterrupted
+
+
+def test_a_job_that_fails_is_noticed_while_others_report():
+    class Busy:
+        """A queue that is never empty."""
+
+        def get(self, timeout):
+            return 0, "advance", 1
+
+    reports = 0
+
+    def report(kind, payload):
+        nonlocal reports
+        reports += 1
+        assert reports < 100
+
+    failed, training = Future(), Future()
+    failed.set_exception(UserError("It failed."))
+    with pytest.raises(UserError, match="It failed"):
+        runner._follow({failed: 1, training: 0}, Busy(), [report], lambda number: None)
 
 
 @pytest.mark.slow
