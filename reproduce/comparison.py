@@ -214,7 +214,7 @@ def _matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.Dat
     return published[(published[keys] == pd.Series(identity)[keys]).all(axis=1)]
 
 
-def _round_marks(last: float) -> NDArray[np.int64]:
+def _round_marks(last: float | np.integer) -> NDArray[np.int64]:
     """1e5, 2e5, 5e5, 1e6, ... up to `last`."""
     marks = [m * 10**e for e in range(5, 19) for m in (1, 2, 5)]
     return np.array([mark for mark in marks if mark <= last], dtype=np.int64)

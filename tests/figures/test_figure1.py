@@ -158,7 +158,7 @@ def test_legend_and_footnote_explain_what_is_drawn(nine):
     assert legend_of(nine) == ["AEVB (train)", "AEVB (test)", "Wake-Sleep (train)",
                                "Wake-Sleep (test)", "published (light)"]  # fmt: skip
     footnote = footnote_of(nine)
-    for word in ("95 % Student-t", "running means", "Kingma & Welling"):
+    for word in ("lowest to the highest seed", "running means", "Kingma & Welling"):
         assert word in footnote
     own = build(curves(SMOKE), PUBLISHED, SMOKE, footnote="Budget smoke.")
     assert legend_of(own)[-1] == "Wake-Sleep (test)"
