@@ -4,6 +4,7 @@
 BUDGET ?= laptop
 SEEDS ?=
 DATA_DIR ?=
+export DATA_DIR  # read by conf/config.yaml
 ARGS ?=
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(DATA_DIR),data.dir='$(DATA_DIR)') $(ARGS)
+OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
 .PHONY: help install figure1 step-sizes bench test test-all lint clean-results
 
@@ -34,7 +35,7 @@ figure1: $(INSTALLED) ## Experiment 1, the paper's Figure 2: train what is missi
 	$(PY) -m reproduce.figure figure=figure1 $(OVERRIDES)
 
 step-sizes: $(INSTALLED) ## Choose Adagrad's step size for each data set and algorithm
-	$(PY) -m reproduce.step_sizes $(if $(DATA_DIR),data.dir='$(DATA_DIR)') $(ARGS)
+	$(PY) -m reproduce.step_sizes $(ARGS)
 
 bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)
@@ -43,7 +44,7 @@ test: $(INSTALLED) ## Run the fast tests; needs no network
 	$(PY) -m pytest $(ARGS)
 
 test-all: $(INSTALLED) ## Run all tests, the slow ones too; with DATA_DIR=... also those on the real data
-	DATA_DIR='$(DATA_DIR)' $(PY) -m pytest -m '' $(ARGS)
+	$(PY) -m pytest -m '' $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/ruff check .

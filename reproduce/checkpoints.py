@@ -86,7 +86,9 @@ def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"The checkpoint {path} cannot be read ({reason}). {mend}") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+    keys = {"cell", "seed", "state_dict", "optimizer_states", "members"}
+    ours = isinstance(checkpoint, dict) and checkpoint.get("format") == FORMAT
+    if not ours or not keys <= checkpoint.keys():
         raise UserError(f"{path} is not a checkpoint of this suite. {mend}")
     if checkpoint["cell"] != cell.as_dict() or checkpoint["seed"] != seed:
         found = Cell(**checkpoint["cell"]).id

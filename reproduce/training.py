@@ -267,10 +267,11 @@ class Recorder(pl.Callback):
         ):
             if member.diverged_at is None and not math.isfinite(total):
                 member.diverged_at = samples
+                others = "; the other members go on" if len(self.seeds) > 1 else ""
                 self.report(
                     "message",
                     f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "
-                    "was stopped; the other members go on.",
+                    f"was stopped{others}.",
                 )
 
 
