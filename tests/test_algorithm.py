@@ -15,18 +15,27 @@ BOTH = pytest.mark.parametrize("name", ["aevb", "wake_sleep"])
 
 @BOTH
 @pytest.mark.parametrize(
-    ("decoder", "pixels", "hidden", "latent"),
+    ("decoder", "pixels", "hidden", "latent", "test_images"),
     [
-        (BernoulliDecoder, 784, 500, 3),
-        (BernoulliDecoder, 784, 500, 20),
-        (GaussianDecoder, 560, 200, 2),
-        (GaussianDecoder, 64, 100, 5),
+        (BernoulliDecoder, 784, 500, 3, 1000),
+        (BernoulliDecoder, 784, 500, 10, 1000),
+        (BernoulliDecoder, 784, 500, 20, 1000),
+        (GaussianDecoder, 560, 200, 2, 365),
+        (GaussianDecoder, 560, 200, 5, 365),
+        (GaussianDecoder, 560, 200, 10, 365),
+        (GaussianDecoder, 560, 200, 20, 365),
+        (BernoulliDecoder, 64, 100, 5, 297),
+        (BernoulliDecoder, 64, 100, 10, 297),
+        (GaussianDecoder, 64, 100, 10, 297),
     ],
 )
-def test_a_member_of_a_stack_equals_the_same_seed_alone(name, decoder, pixels, hidden, latent):
+def test_a_member_of_a_stack_equals_the_same_seed_alone(
+    name, decoder, pixels, hidden, latent, test_images
+):
     """To the last bit, at the sizes of the experiments; see `memberwise` for what that takes."""
     source = torch.Generator().manual_seed(0)
-    bytes_ = torch.randint(256, (340, pixels), generator=source, dtype=torch.uint8)
+    shape = (300 + test_images, pixels)
+    bytes_ = torch.randint(256, shape, generator=source, dtype=torch.uint8)
     images = ImageData("made_up", bytes_[:300], bytes_[300:], 1 / 256, (1, pixels), "", "")
     sizes = {"decoder": decoder, "hidden": hidden, "latent": latent, "batch_size": 100}
     stack = algorithm(name, images, seeds=(5, 0, 9), std=0.01, **sizes)
