@@ -193,7 +193,7 @@ def manifest(plan: Plan, diverged: Sequence[Divergence]) -> dict[str, Any]:
 def _title(plan: Plan) -> str | None:
     if plan.replaced:
         missing = " and ".join(plan.replaced)
-        return f"scikit-learn digits, NOT the paper's data ({missing} could not be had)"
+        return f"scikit-learn digits in place of {missing}: NOT the paper's data there"
     return None
 
 
