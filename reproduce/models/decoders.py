@@ -4,6 +4,8 @@ Kingma & Welling 2013, Appendix C. All share one interface:
 
 - `log_likelihood(x, z)`: log p(x|z) in nats, (member, sample, batch), from
   x (member, batch, pixel) and z (member, sample, batch, latent);
+- `shared_log_likelihood(x, z)`: the same, (member, sample, batch), for every datapoint under
+  every one of the samples z (member, sample, latent), each decoded once;
 - `mean(z)`: the expected image, (member, ..., pixel);
 - `sample(z, noise)`: an image drawn from p(x|z), from noise of the kind named by `noise_kind`.
 """
@@ -13,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
 from reproduce.models.layers import StackedLinear, TanhLayer, memberwise
@@ -36,6 +39,14 @@ class Decoder(nn.Module):
         z: Float[Tensor, "member sample batch latent"],
     ) -> Float[Tensor, "member sample batch"]:
         """log p(x|z) in nats for each member, sample and datapoint."""
+        raise NotImplementedError
+
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log p(x|z) in nats of every datapoint under every sample, each decoded once."""
         raise NotImplementedError
 
     def mean(
@@ -72,6 +83,16 @@ class BernoulliDecoder(Decoder):
         logits = self.output(self.hidden(z))
         return _BernoulliLogLikelihood.apply(logits, x.unsqueeze(1))  # type: ignore[no-any-return]
 
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """One matrix product: x . logit - sum of softplus(logit)."""
+        logits = self.output(self.hidden(z))
+        normaliser = functional.softplus(logits).sum(-1, keepdim=True)
+        return torch.baddbmm(normaliser, logits, x.mT, beta=-1)
+
     def sample(
         self,
         z: Float[Tensor, "member *batch latent"],
@@ -105,6 +126,20 @@ class GaussianDecoder(Decoder):
         mean, log_variance = self._moments(z)
         return normal_log_prob(x.unsqueeze(1), mean, log_variance)
 
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log N(x; mean(z), diag exp(log_variance(z))), a datapoint at a time.
+
+        Not as matrix products of x and x²: where variances are small their difference would lose
+        all digits.
+        """
+        mean, log_variance = self._moments(z)
+        rows = [normal_log_prob(row.unsqueeze(1), mean, log_variance) for row in x.unbind(1)]
+        return torch.stack(rows, -1)
+
     def sample(
         self,
         z: Float[Tensor, "member *batch latent"],
@@ -127,6 +162,15 @@ class GaussianIdentityDecoder(Decoder):
     ) -> Float[Tensor, "member sample batch"]:
         """log N(x; mean(z), I)."""
         squared = (x.unsqueeze(1) - self.mean(z)).square().sum(-1)
+        return -0.5 * (squared + x.shape[-1] * LOG_2PI)
+
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log N(x; mean(z), I)."""
+        squared = torch.cdist(self.mean(z), x).square()
         return -0.5 * (squared + x.shape[-1] * LOG_2PI)
 
     def sample(

@@ -1,0 +1,1 @@
+"""Estimators of the marginal log-likelihood log p(x), one file each."""

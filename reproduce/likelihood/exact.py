@@ -1,0 +1,176 @@
+"""Models whose log p(x) is known, against which estimators are tested.
+
+Both have the interface of a decoder (`reproduce.likelihood.target.Likelihood`).
+"""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import integrate
+from torch import Tensor
+
+from reproduce.likelihood.target import Target
+from reproduce.models.decoders import NoiseKind
+from reproduce.models.gaussian import LOG_2PI, standard_normal_log_prob
+from reproduce.randomness import generator
+
+
+class LinearGaussian:
+    """x = W z + b + std * noise, with z ~ N(0, I): x ~ N(b, W Wᵀ + std² I), in closed form.
+
+    Parameters
+    ----------
+    weight
+        W, (member, latent, pixel).
+    bias
+        b, (member, 1, pixel).
+    std
+        Of the noise.
+    """
+
+    noise_kind: ClassVar[NoiseKind] = "normal"
+
+    def __init__(
+        self,
+        weight: Float[Tensor, "member latent pixel"],
+        bias: Float[Tensor, "member 1 pixel"],
+        std: float,
+    ) -> None:
+        self.weight, self.bias, self.std = weight, bias, std
+
+    @classmethod
+    def random(
+        cls, n_latent: int, n_pixels: int = 64, std: float = 0.3, seeds: tuple[int, ...] = (0, 1)
+    ) -> "LinearGaussian":
+        """Draw W and b from N(0, 1): the posterior's std is near std / sqrt(n_pixels)."""
+        draws = [generator("cpu", seed, "linear-gaussian", n_latent) for seed in seeds]
+        weight = torch.stack([torch.randn(n_latent, n_pixels, generator=g) for g in draws])
+        bias = torch.stack([torch.randn(1, n_pixels, generator=g) for g in draws])
+        return cls(weight, bias, std)
+
+    @property
+    def target(self) -> Target:
+        """The model as an estimator takes it."""
+        return Target(self, len(self.weight), self.weight.shape[1])
+
+    def mean(
+        self, z: Float[Tensor, "member *batch latent"]
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """E[x|z]."""
+        flat = torch.baddbmm(self.bias, z.flatten(1, -2), self.weight)
+        return flat.unflatten(1, z.shape[1:-1])
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log N(x; W z + b, std² I)."""
+        squared = (x.unsqueeze(1) - self.mean(z)).square().sum(-1)
+        return self._log_normal(squared, x.shape[-1])
+
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """The same for every datapoint under every sample."""
+        difference = x.unsqueeze(1) - self.mean(z).unsqueeze(2)
+        return self._log_normal(difference.square().sum(-1), x.shape[-1])
+
+    def _log_normal(self, squared: Tensor, n_pixels: int) -> Tensor:
+        constant = n_pixels * (LOG_2PI + 2 * math.log(self.std))
+        return -0.5 * (squared / self.std**2 + constant)
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Draw x = W z + b + std * noise."""
+        return self.mean(z) + self.std * noise
+
+    def exact(self, x: Float[Tensor, "member batch pixel"]) -> Float[Tensor, "member batch"]:
+        """log p(x) in nats, computed in double precision."""
+        weight = self.weight.double()
+        identity = torch.eye(x.shape[-1], dtype=torch.float64)
+        covariance = weight.mT @ weight + self.std**2 * identity
+        normal = torch.distributions.MultivariateNormal(
+            self.bias.double().mT.squeeze(-1).unsqueeze(1), covariance.unsqueeze(1)
+        )
+        return normal.log_prob(x.double())
+
+    def posterior(
+        self, x: Float[Tensor, "member batch pixel"]
+    ) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member latent latent"]]:
+        """Mean and covariance of p(z|x)."""
+        weight = self.weight.double()
+        identity = torch.eye(weight.shape[1], dtype=torch.float64)
+        precision = identity + weight @ weight.mT / self.std**2
+        covariance = torch.linalg.inv(precision)
+        mean = (x.double() - self.bias.double()) @ weight.mT @ covariance / self.std**2
+        return mean, covariance
+
+
+class Square:
+    """x = z² + std * noise in each of `n_latent` dimensions: 2^n_latent modes, well apart.
+
+    log p(x) is a sum over dimensions of the logarithm of a one-dimensional integral.
+    """
+
+    noise_kind: ClassVar[NoiseKind] = "normal"
+
+    def __init__(self, std: float = 0.05, n_latent: int = 1, n_members: int = 1) -> None:
+        self.std, self.n_latent, self.n_members = std, n_latent, n_members
+
+    @property
+    def target(self) -> Target:
+        """The model as an estimator takes it."""
+        return Target(self, self.n_members, self.n_latent)
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log N(x; z², std² I)."""
+        return self._log_normal(x.unsqueeze(1) - z.square())
+
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """The same for every datapoint under every sample."""
+        return self._log_normal(x.unsqueeze(1) - z.square().unsqueeze(2))
+
+    def _log_normal(self, difference: Tensor) -> Tensor:
+        standardised = difference / self.std
+        return standard_normal_log_prob(standardised) - self.n_latent * math.log(self.std)
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Draw x = z² + std * noise."""
+        return z.square() + self.std * noise
+
+    def exact(self, x: Float[Tensor, "member batch pixel"]) -> Float[Tensor, "member batch"]:
+        """log p(x) in nats, by adaptive quadrature around the mode in each dimension."""
+        flat = [math.log(self._integral(float(value))) for value in x.flatten()]
+        return torch.tensor(flat, dtype=torch.float64).view(x.shape).sum(-1)
+
+    def _integral(self, value: float) -> float:
+        def joint(z: float) -> float:
+            exponent = -0.5 * ((value - z * z) / self.std) ** 2 - 0.5 * z * z
+            return math.exp(exponent) / (2 * math.pi * self.std)
+
+        centre = math.sqrt(max(value, 0.0))
+        width = self.std / (2 * centre) if centre > math.sqrt(self.std) else math.sqrt(self.std)
+        low, high = max(0.0, centre - 12 * width), centre + 12 * width
+        half, _ = integrate.quad(joint, low, high, points=[centre], epsabs=0, epsrel=1e-10)
+        return 2 * float(np.float64(half))

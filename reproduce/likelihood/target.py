@@ -1,0 +1,151 @@
+"""What an estimator of log p(x) gets, and what it returns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.encoder import GaussianEncoder
+from reproduce.models.gaussian import standard_normal_log_prob
+
+Progress = Callable[[int], None]
+"""Called with the number of datapoints that were finished since the last call."""
+
+
+class Likelihood(Protocol):
+    """p(x|z) of a stack of models: any decoder of `reproduce.models`, or an exact test model."""
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log p(x|z) in nats; each datapoint has latent samples of its own."""
+        ...
+
+    def shared_log_likelihood(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log p(x|z) in nats of every datapoint under every one of the shared samples."""
+        ...
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Draw x ~ p(x|z) from noise of the kind that the model names."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """log p(x, z) = log p(x|z) + log N(z; 0, I) of a stack of models.
+
+    Attributes
+    ----------
+    likelihood
+        p(x|z).
+    n_members, n_latent
+        Sizes.
+    device
+        Where its tensors are.
+    encoder
+        q(z|x), for proposals that want it; None where a model has none (Monte Carlo EM).
+    """
+
+    likelihood: Likelihood
+    n_members: int
+    n_latent: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    encoder: GaussianEncoder | None = None
+
+    @classmethod
+    def of(cls, model: Autoencoder, *, has_encoder: bool = True) -> "Target":
+        """Return the target of a trained model."""
+        device = next(model.parameters()).device
+        encoder = model.encoder if has_encoder else None
+        return cls(model.decoder, model.n_members, model.n_latent, device, encoder)
+
+    def log_joint(
+        self,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member sample batch latent"],
+    ) -> Float[Tensor, "member sample batch"]:
+        """log p(x, z) in nats."""
+        return self.likelihood.log_likelihood(x, z) + standard_normal_log_prob(z)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimates of log p(x) for each member and datapoint.
+
+    Attributes
+    ----------
+    value
+        In nats, (member, batch).
+    stderr
+        Standard error of each value as the estimator itself knows it, nats, (member, batch).
+    trusted
+        False where the estimator's own diagnostic says not to believe a value.
+    diagnostics
+        By name, each (member, batch).
+    """
+
+    value: Float[Tensor, "member batch"]
+    stderr: Float[Tensor, "member batch"]
+    trusted: Bool[Tensor, "member batch"]
+    diagnostics: Mapping[str, Float[Tensor, "member batch"]] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Estimate"]) -> "Estimate":
+        """Join estimates of batches in turn."""
+        return cls(
+            torch.cat([part.value for part in parts], 1),
+            torch.cat([part.stderr for part in parts], 1),
+            torch.cat([part.trusted for part in parts], 1),
+            {
+                name: torch.cat([part.diagnostics[name] for part in parts], 1)
+                for name in parts[0].diagnostics
+            },
+        )
+
+
+class Estimator(Protocol):
+    """Estimates log p(x) for all members and datapoints, in bounded memory."""
+
+    name: str
+
+    def __call__(
+        self,
+        target: Target,
+        x: Float[Tensor, "member batch pixel"],
+        seeds: Sequence[int],
+        progress: Progress = lambda _: None,
+    ) -> Estimate:
+        """Estimate log p(x).
+
+        Parameters
+        ----------
+        target
+            The models.
+        x
+            The data; may be one data set expanded over members.
+        seeds
+            One for each member; they name all random streams (`reproduce.randomness.generator`),
+            so that an estimate can be repeated.
+        progress
+            Told about finished datapoints.
+
+        Raises
+        ------
+        UserError
+            Where the estimator cannot be used with this target, in one sentence.
+        """
+        ...
