@@ -106,7 +106,7 @@ def _measure_here(seconds: float, members: int) -> float:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    plenty = Chunks(0, 10_000_000, algorithm.block_samples, longest=1)
+    plenty = Chunks(0, [10_000_000], algorithm.block_samples, longest=1)
     trainer.fit(algorithm, train_dataloaders=plenty)
     assert stopwatch.clock is not None
     return stopwatch.clock.samples_per_second

@@ -7,7 +7,7 @@ that diverge.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -57,6 +57,9 @@ class Algorithm(pl.LightningModule):
     UserError
         For sizes or step sizes that are not positive, or an unknown estimator.
     """
+
+    trains_encoder: ClassVar[bool] = True
+    """Whether q(z|x) means anything after training."""
 
     model: Autoencoder
     samples_seen: Tensor
@@ -157,26 +160,36 @@ class Algorithm(pl.LightningModule):
 
     # The loop.
 
+    @classmethod
+    def block_samples_of(cls, settings: Mapping[str, Any], n_train: int) -> int:
+        """Samples in a block of steps, from a cell's settings of the algorithm."""
+        return BLOCK_STEPS * settings["batch_size"]
+
     @property
     def block_samples(self) -> int:
         """Samples in a block of steps."""
-        return BLOCK_STEPS * self.batch_size
+        settings = {"batch_size": self.batch_size}
+        return self.block_samples_of(settings, len(self.train_images))
 
     def training_step(self, blocks: range, batch_index: int) -> None:
-        """Run the blocks of minibatch steps named by `blocks` (see `schedule.chunks`).
+        """Run the blocks of steps named by `blocks` (see `schedule.Chunks`).
 
         Lightning costs as much a call as several steps, so a call is many steps.
         """
         for block in blocks:
-            noise = self._draw(block)
-            for offset in range(BLOCK_STEPS):
-                warming_up = block * BLOCK_STEPS + offset < self.warmup_steps
-                self._set_step_size(0.0 if warming_up else self.step_size)
-                now = {name: values[:, offset] for name, values in noise.items()}
-                bound = self.step(self.pixels(now.pop("index")), now)
-                self.running_sum += bound.double()
-        self.running_steps += len(blocks) * BLOCK_STEPS
+            self.train_block(block)
         self.samples_seen += len(blocks) * self.block_samples
+
+    def train_block(self, block: int) -> None:
+        """Run one block of minibatch steps."""
+        noise = self._draw(block)
+        for offset in range(BLOCK_STEPS):
+            warming_up = block * BLOCK_STEPS + offset < self.warmup_steps
+            self._set_step_size(0.0 if warming_up else self.step_size)
+            now = {name: values[:, offset] for name, values in noise.items()}
+            bound = self.step(self.pixels(now.pop("index")), now)
+            self.running_sum += bound.double()
+        self.running_steps += BLOCK_STEPS
 
     def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
         """Gather a minibatch for each member, as grey levels in [0, 1]."""
@@ -215,6 +228,18 @@ class Algorithm(pl.LightningModule):
         return batch
 
     # What the curves show.
+
+    def measure(self) -> dict[str, Float[Tensor, " member"]]:
+        """Return a mark's point of each curve, by the curve's name."""
+        return {
+            "train_running": self.running_bound(),
+            "train": self.evaluate("train"),
+            "test": self.evaluate("test"),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest should say of this algorithm beside its settings."""
+        return {}
 
     def running_bound(self) -> Float[Tensor, " member"]:
         """Mean bound of the minibatches since the last mark (the published *train* curves)."""

@@ -1,4 +1,4 @@
-"""Lightning checkpoints of a stack, kept as one file for each member.
+"""Lightning checkpoints of a stack, kept as one file for each member, and snapshots of models.
 
 Members are independent of what is stacked beside them, so they are stored apart: a stack can be
 put together anew from members that were trained in different company, and a kill between two
@@ -8,6 +8,7 @@ files leaves members at different, each consistent, points.
 import pickle
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from reproduce.errors import UserError
 from reproduce.files import write_with
 from reproduce.member_state import member_state, stack_states
+from reproduce.models.autoencoder import Autoencoder
 from reproduce.store import Cell, Store
 
 FORMAT = 1
@@ -74,29 +76,68 @@ def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
     UserError
         Where the file is missing, unreadable, or of another cell or seed.
     """
-    path = store.checkpoint(cell, seed)
+    keys = {"state_dict", "optimizer_states", "members"}
     mend = "Delete it to train this member from the start, or put the right file back."
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
+    return _read(store.checkpoint(cell, seed), cell, seed, keys, mend)
+
+
+def write_snapshots(
+    store: Store, cell: Cell, seeds: Sequence[int], samples: int, model: Autoencoder
+) -> None:
+    """Keep each member's weights as they are after `samples`; seeds[r] names member r."""
+    for member, seed in enumerate(seeds):
+        value = {
+            "format": FORMAT,
+            "cell": cell.as_dict(),
+            "seed": seed,
+            "samples": samples,
+            "model": member_state(model.state_dict(), member),
+        }
+        path = store.snapshot(cell, seed, samples)
+        write_with(path, lambda temporary, value=value: torch.save(value, temporary))
+
+
+def read_snapshot(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
+    """Read one member's weights after `samples`, on the CPU: a state of the model's.
+
+    Raises
+    ------
+    UserError
+        Where the file is missing, unreadable, or of another cell, seed or number of samples.
+    """
+    path = store.snapshot(cell, seed, samples)
+    mend = (
+        f"Put the right file back, or delete the folder {store.member_folder(cell, seed)} to "
+        "train this member again."
+    )
+    snapshot = _read(path, cell, seed, {"samples", "model"}, mend)
+    if snapshot["samples"] != samples:
         raise UserError(
-            f"There is no checkpoint {path}; train the member first, or delete the folder "
-            f"{path.parent} to train it again."
-        ) from error
+            f"The snapshot {path} was taken at {snapshot['samples']:,} samples, not at "
+            f"{samples:,}. {mend}"
+        )
+    return snapshot["model"]
+
+
+def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[str, Any]:
+    kind = "snapshot" if "model" in keys else "checkpoint"
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {kind} {path}; train the member first. {mend}") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"The checkpoint {path} cannot be read ({reason}). {mend}") from error
-    keys = {"cell", "seed", "state_dict", "optimizer_states", "members"}
-    ours = isinstance(checkpoint, dict) and checkpoint.get("format") == FORMAT
-    if not ours or not keys <= checkpoint.keys():
-        raise UserError(f"{path} is not a checkpoint of this suite. {mend}")
-    if checkpoint["cell"] != cell.as_dict() or checkpoint["seed"] != seed:
-        found = Cell(**checkpoint["cell"]).id
+        raise UserError(f"The {kind} {path} cannot be read ({reason}). {mend}") from error
+    ours = isinstance(found, dict) and found.get("format") == FORMAT
+    if not ours or not keys | {"cell", "seed"} <= found.keys():
+        raise UserError(f"{path} is not a {kind} of this suite. {mend}")
+    if found["cell"] != cell.as_dict() or found["seed"] != seed:
+        other = Cell(**found["cell"]).id
         raise UserError(
-            f"The checkpoint {path} belongs to {found} seed {checkpoint['seed']}, not to "
-            f"{cell.id} seed {seed}. {mend}"
+            f"The {kind} {path} belongs to {other} seed {found['seed']}, not to {cell.id} seed "
+            f"{seed}. {mend}"
         )
-    return checkpoint
+    return found
 
 
 def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def cell_from(config: DictConfig) -> Cell:
         For impossible values.
     """
     algorithm = _plain(config.algorithm)
-    for name in ("batch_size", "n_samples"):
+    for name in ("batch_size", "n_samples", "n_leapfrog", "n_updates"):
         if name in algorithm:  # an algorithm of the user's need not have all of these
             algorithm[name] = whole_number(f"algorithm.{name}", algorithm[name])
     if "warmup_steps" in algorithm:

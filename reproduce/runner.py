@@ -192,8 +192,8 @@ class _Board:
         store = Store(job.store)
         curves = [store.curve(job.cell, seed) for seed in job.seeds]
         values = {
-            split: [c.loc[c["split"] == split, "value"].iloc[-1] for c in curves if not c.empty]
-            for split in ("train", "test")
+            split: [v.iloc[-1] for c in curves if len(v := c.loc[c["split"] == split, "value"])]
+            for split in ("train", "test", "train_log_joint")
         }
         shown = "   ".join(f"{split} {sum(v) / len(v):9.2f}" for split, v in values.items() if v)
         label = f"{job.cell.dataset:<17} N_z={job.cell.n_latent:<4}{job.cell.algorithm:<11}"

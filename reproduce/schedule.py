@@ -4,7 +4,8 @@ The horizontal axis everywhere is *samples*: training datapoints evaluated, a mi
 counting 100 (the paper's "# Training samples evaluated").
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 BLOCK_STEPS = 10
@@ -17,44 +18,44 @@ MARKS_IN_A_DECADE = (1.0, 1.3, 1.7, 2.0, 2.5, 3.5, 5.0, 7.0)
 2.5 where the paper's MNIST curves end."""
 
 
-def marks(limit: int, block_samples: int) -> Iterator[int]:
-    """Yield the sample counts at which curves have a point, up to and including the last.
+def marks(limit: int, block_samples: int, extra: Iterable[int] = ()) -> list[int]:
+    """Return the sample counts at which curves have a point, up to and including the last.
 
-    Each is the nominal mark rounded up to a whole block. The marks of a small limit are among
-    those of every larger one, except the small limit itself where it is no nominal mark.
+    Each is a nominal mark, or one of `extra`, rounded up to a whole block. The marks of a small
+    limit are among those of every larger one, except the small limit itself where it is no
+    nominal mark.
     """
-    last = blocks_for(limit, block_samples) * block_samples
-    for nominal in _nominal_marks():
-        mark = blocks_for(nominal, block_samples) * block_samples
-        if mark >= last:
-            break
-        yield mark
-    yield last
+    last = rounded(limit, block_samples)
+    nominal = itertools.takewhile(lambda mark: mark < last, _nominal_marks())
+    found = {rounded(mark, block_samples) for mark in (*nominal, *extra)}
+    return sorted({mark for mark in found if mark < last} | {last})
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """Ranges of blocks from `start` to `limit` samples, none of which crosses a mark.
+    """Ranges of blocks from `start` to the last mark, none of which crosses a mark.
 
     This is what Lightning iterates over in place of a data loader.
 
     Attributes
     ----------
-    start, limit, block_samples
+    start, block_samples
         In samples; `start` is a whole number of blocks.
+    marks
+        As `marks` returns them; the last is the end.
     longest
         The most blocks in one range: how often progress shows and an interruption is noticed.
     """
 
     start: int
-    limit: int
+    marks: Sequence[int]
     block_samples: int
     longest: int
 
     def __iter__(self) -> Iterator[range]:
         """Yield the ranges in order."""
         block = self.start // self.block_samples
-        for mark in marks(self.limit, self.block_samples):
+        for mark in self.marks:
             end = mark // self.block_samples
             while block < end:
                 stop = min(block + self.longest, end)
@@ -69,6 +70,11 @@ class Chunks:
 def blocks_for(samples: int, block_samples: int) -> int:
     """Return how many whole blocks it takes to see at least `samples`."""
     return -(-samples // block_samples)
+
+
+def rounded(samples: int, block_samples: int) -> int:
+    """Round a sample count up to a whole number of blocks."""
+    return blocks_for(samples, block_samples) * block_samples
 
 
 def _nominal_marks() -> Iterator[int]:

@@ -1,11 +1,12 @@
 """Choose Adagrad's step size as the paper did: `python -m reproduce.step_sizes`.
 
-The rule is in conf/selection.yaml. The outcome is written to results/reference/step_sizes/ and to
+The rules are in conf/selection/, one a figure. The outcome is written to results/reference/ and to
 conf/step_sizes.yaml, where the configurations of the algorithms find it.
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -21,85 +22,108 @@ from reproduce.store import Store
 from reproduce.training import Job
 
 HEADER = "# Written by `make step-sizes`; see results/reference/step_sizes/.\n"
-COLUMNS = ["dataset", "algorithm", "step_size", "seed", "samples", "train_bound"]
+COLUMNS = ["entry", "algorithm", "step_size", "seed", "samples", "measure", "value"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One step size for one entry of conf/step_sizes.yaml and algorithm.
+
+    Attributes
+    ----------
+    entry
+        A data set, or a name for it with the sizes of an experiment.
+    measure
+        The curve whose last value counts.
+    job
+        The training that gives it.
+    """
+
+    entry: str
+    measure: str
+    job: Job
 
 
 def choose(scores: pd.DataFrame) -> pd.DataFrame:
-    """Pick the best candidate of each data set and algorithm.
+    """Pick the best candidate of each entry and algorithm.
 
     Parameters
     ----------
     scores
-        Columns dataset, algorithm, step_size, seed, train_bound (nats; NaN where the member
-        diverged).
+        Columns entry, algorithm, step_size, seed, value (nats; NaN where the member diverged).
 
     Returns
     -------
     pandas.DataFrame
-        One row for each data set and algorithm: dataset, algorithm, step_size, train_bound (mean
-        over seeds). A candidate with a diverged member cannot win; where all have one, the row
-        is missing.
+        One row for each entry and algorithm: entry, algorithm, step_size, value (mean over
+        seeds). A candidate with a diverged member cannot win; where all have one, the row is
+        missing.
     """
-    by_candidate = scores.groupby(["dataset", "algorithm", "step_size"], sort=False)["train_bound"]
-    means = by_candidate.apply(lambda bounds: bounds.mean(skipna=False)).dropna().reset_index()
-    best = means.groupby(["dataset", "algorithm"], sort=False)["train_bound"].idxmax()
+    by_candidate = scores.groupby(["entry", "algorithm", "step_size"], sort=False)["value"]
+    means = by_candidate.apply(lambda values: values.mean(skipna=False)).dropna().reset_index()
+    best = means.groupby(["entry", "algorithm"], sort=False)["value"].idxmax()
     return means.loc[best].reset_index(drop=True)
 
 
-def candidates(settings: DictConfig, overrides: Sequence[str]) -> list[Job]:
-    """Return a job for each data set, algorithm and candidate."""
+def candidates(settings: DictConfig, overrides: Sequence[str]) -> list[Candidate]:
+    """Return the candidates of every entry and algorithm that the rule names."""
     rule = settings.selection
     return [
-        config.job_from(
-            config.compose_config(
-                [
-                    *overrides,
-                    f"data={dataset}",
-                    f"algorithm={algorithm}",
-                    f"algorithm.step_size={step_size}",
-                    f"model.n_latent={rule.n_latent}",
-                    f"samples={rule.horizon}",
-                    f"seeds={rule.seeds}",
-                ]
-            )
+        Candidate(
+            entry,
+            rule.measure[algorithm],
+            config.job_from(
+                config.compose_config(
+                    [
+                        *overrides,
+                        *wanted.overrides,
+                        f"algorithm={algorithm}",
+                        f"algorithm.step_size={step_size}",
+                        f"samples={samples}",
+                        f"seeds={rule.seeds}",
+                    ]
+                )
+            ),
         )
-        for dataset in rule.data
-        for algorithm in rule.algorithms
+        for entry, wanted in rule.entries.items()
+        for algorithm, samples in wanted.samples.items()
         for step_size in rule.candidates
     ]
 
 
-def read_scores(jobs: Sequence[Job]) -> pd.DataFrame:
-    """Read the training bound at the horizon from the store; NaN where a member diverged."""
+def read_scores(found: Sequence[Candidate]) -> pd.DataFrame:
+    """Read each candidate's measure at its horizon from the store; NaN where one diverged."""
     rows = []
-    for job in jobs:
+    for candidate in found:
+        job = candidate.job
         for seed in job.seeds:
             curve = Store(job.store).curve(job.cell, seed)
-            at = curve[(curve["split"] == "train") & (curve["samples"] == job.samples)]
-            bound = float(at["value"].iloc[0]) if len(at) else float("nan")
+            curve = curve[(curve["split"] == candidate.measure) & (curve["samples"] >= job.samples)]
+            value = float(curve["value"].iloc[0]) if len(curve) else float("nan")
             step_size = job.cell.settings["algorithm"]["step_size"]
-            cell = (job.cell.dataset, job.cell.algorithm)
-            rows.append((*cell, step_size, seed, job.samples, bound))
+            which = (candidate.entry, job.cell.algorithm, step_size, seed)
+            rows.append((*which, job.samples, candidate.measure, value))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _show(scores: pd.DataFrame, chosen: pd.DataFrame, terminal: Console) -> None:
-    winners = set(zip(chosen["dataset"], chosen["algorithm"], chosen["step_size"], strict=True))
-    table = Table(title="Bound on the training set at the horizon, nats a datapoint")
-    for name in ("data", "algorithm"):
+    winners = set(zip(chosen["entry"], chosen["algorithm"], chosen["step_size"], strict=True))
+    table = Table(title="At the horizon, nats a training datapoint")
+    for name in ("entry", "algorithm", "measure"):
         table.add_column(name)
     for name in ("step size", "mean", "worst seed", "chosen"):
         table.add_column(name, justify="right")
-    groups = scores.groupby(["dataset", "algorithm", "step_size"], sort=False)["train_bound"]
-    for key, bounds in groups:
-        dataset, algorithm, step_size = key  # type: ignore[misc]
-        diverged = bounds.isna().any()
+    for key, rows in scores.groupby(["entry", "algorithm", "step_size"], sort=False):
+        entry, algorithm, step_size = key  # type: ignore[misc]
+        values = rows["value"]
+        diverged = values.isna().any()
         table.add_row(
-            str(dataset),
+            str(entry),
             str(algorithm),
+            str(rows["measure"].iloc[0]),
             f"{step_size}",
-            "diverged" if diverged else _nats(bounds.mean()),
-            "" if diverged else _nats(bounds.min()),
+            "diverged" if diverged else _nats(values.mean()),
+            "" if diverged else _nats(values.min()),
             "*" if key in winners else "",
         )
     terminal.print(table)
@@ -115,17 +139,19 @@ def main() -> int:
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
-    cli.substitute_missing(settings.selection.data, config.data_dir(settings), "error", terminal)
+    found = candidates(settings, overrides)
+    jobs = [candidate.job for candidate in found]
+    datasets = dict.fromkeys(job.cell.dataset for job in jobs)
+    cli.substitute_missing(datasets, config.data_dir(settings), "error", terminal)
     cli.ensure_writable(config.runs_folder(settings))
-    jobs = candidates(settings, overrides)
     runner.run(jobs, config.workers(settings), terminal)
-    scores = read_scores(jobs)
+    scores = read_scores(found)
     chosen = choose(scores)
     _show(scores, chosen, terminal)
 
     current = config.compose_config([]).step_sizes
     for row in chosen.itertuples():
-        current[row.dataset][row.algorithm] = row.step_size
+        current[row.entry][row.algorithm] = row.step_size
     body = OmegaConf.to_yaml(OmegaConf.create({"step_sizes": current}))
     write_text(CONF / "step_sizes.yaml", HEADER + body)
     folder = Path(settings.selection.folder)

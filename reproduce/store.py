@@ -8,6 +8,7 @@ changes the mathematics. It has a folder named by a readable id, and in it a fol
         cell.json                 the settings
         seed-0/checkpoint.ckpt    weights, Adagrad accumulators, samples seen, curve
         seed-0/curve.csv          split,samples,value
+        seed-0/snapshots/         weights at the marks where likelihoods are wanted
         seed-0/manifest.json      where, when and with what it was made
 
 How far to train and how many seeds are no part of a cell: a larger budget continues it.
@@ -98,6 +99,10 @@ class Store:
     def checkpoint(self, cell: Cell, seed: int) -> Path:
         """Where one member's checkpoint lies."""
         return self.member_folder(cell, seed) / "checkpoint.ckpt"
+
+    def snapshot(self, cell: Cell, seed: int, samples: int) -> Path:
+        """Where one member's weights after `samples` lie."""
+        return self.member_folder(cell, seed) / "snapshots" / f"{samples}.ckpt"
 
     def write_cell(self, cell: Cell) -> None:
         """Write down the settings of `cell`."""

@@ -17,6 +17,8 @@ from reproduce.store import Cell
 
 Mode = Literal["online", "offline"]
 MODES = ("online", "offline", "off")
+BOUNDS = ("train", "test", "train_running")
+"""The curves that show the variational bound; others describe Markov chains."""
 
 
 class MemberRun(Logger):
@@ -53,7 +55,8 @@ class MemberRun(Logger):
             ),
         )
         self._run.define_metric("samples")
-        self._run.define_metric("bound/*", step_metric="samples")
+        for group in ("bound", "chains"):
+            self._run.define_metric(f"{group}/*", step_metric="samples")
         self._logged = int(self._run.summary.get("samples", 0)) if mode == "online" else 0
         by_samples: dict[int, dict[str, float]] = {}
         for split, samples, value in rows:
@@ -72,11 +75,12 @@ class MemberRun(Logger):
         return str(self._run.id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log the bounds of each split at `step` samples, once."""
+        """Log a mark's point of each curve at `step` samples, once."""
         if step is None or step <= self._logged:
             return
         self._logged = step
-        self._run.log({"samples": step, **{f"bound/{k}": v for k, v in metrics.items()}})
+        groups = {name: "bound" if name in BOUNDS else "chains" for name in metrics}
+        self._run.log({"samples": step, **{f"{groups[k]}/{k}": v for k, v in metrics.items()}})
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing to add: the run's config is complete from the start."""

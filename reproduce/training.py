@@ -18,17 +18,17 @@ from hydra.utils import instantiate
 
 from reproduce import data
 from reproduce.algorithm import Algorithm
-from reproduce.checkpoints import MemberCheckpoints, read_checkpoint
+from reproduce.checkpoints import MemberCheckpoints, read_checkpoint, write_snapshots
 from reproduce.data.images import ImageData
 from reproduce.models.initialisation import initialise
 from reproduce.provenance import device_name, provenance
 from reproduce.runtime import choose_device, prepare
-from reproduce.schedule import Chunks, marks
+from reproduce.schedule import Chunks, marks, rounded
 from reproduce.store import Cell, Store
 from reproduce.tracking import member_runs
 from reproduce.trained import build_model
 
-LONGEST_CHUNK = 10  # blocks; about a second of training
+LONGEST_CHUNK = 10_000  # samples; about a second of training
 CHECKPOINT_SECONDS = 60.0
 
 Report = Callable[[str, Any], None]
@@ -48,6 +48,8 @@ class Job:
         Where, and how many threads torch's operators may use.
     tracking
         The configuration of W&B.
+    snapshots
+        At how many samples to keep the weights, each rounded up to what training can stop at.
     """
 
     cell: Cell
@@ -58,6 +60,7 @@ class Job:
     device: str = "auto"
     threads: int = 1
     tracking: Mapping[str, Any] = field(default_factory=lambda: {"mode": "off"})
+    snapshots: tuple[int, ...] = ()
 
 
 @dataclass
@@ -149,7 +152,9 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
         for seed in seeds
     ]
     recorder = Recorder(store, job, images, seeds, members, report)
-    chunks = Chunks(start, job.samples, algorithm.block_samples, LONGEST_CHUNK)
+    block = algorithm.block_samples
+    stops = marks(job.samples, block, job.snapshots)
+    chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK // block))
     if not len(chunks):  # killed between the last checkpoint and its curve
         recorder.publish(algorithm)
         return
@@ -187,12 +192,15 @@ class Recorder(pl.Callback):
         self.report = report
         self.images = images
         self.marks: frozenset[int] = frozenset()
+        self.snapshots: frozenset[int] = frozenset()
         self.clock = self.saved = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the marks and start the clock."""
         algorithm = cast(Algorithm, pl_module)
-        self.marks = frozenset(marks(self.job.samples, algorithm.block_samples))
+        block = algorithm.block_samples
+        self.marks = frozenset(marks(self.job.samples, block, self.job.snapshots))
+        self.snapshots = frozenset(rounded(samples, block) for samples in self.job.snapshots)
         self.clock = self.saved = time.monotonic()
 
     def on_train_batch_end(
@@ -209,6 +217,8 @@ class Recorder(pl.Callback):
         self._stop_diverged(algorithm, samples)
         if samples in self.marks:
             self._record(trainer, algorithm, samples)
+        if samples in self.snapshots:  # before the checkpoint, after which it would not be made
+            write_snapshots(self.store, self.job.cell, self.seeds, samples, algorithm.model)
         if samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             trainer.save_checkpoint(self.store.folder(self.job.cell))
             self.publish(algorithm)
@@ -239,6 +249,7 @@ class Recorder(pl.Callback):
                 "stacked_with": len(self.seeds),
                 "device": device_name(algorithm.device),
                 "threads": self.job.threads,
+                **algorithm.facts(),
                 "data": {"source": self.images.source, "sha256": self.images.checksum},
                 **provenance(),
             }
@@ -246,11 +257,7 @@ class Recorder(pl.Callback):
             self.store.write_curve(self.job.cell, seed, member.curve)
 
     def _record(self, trainer: pl.Trainer, algorithm: Algorithm, samples: int) -> None:
-        values = {
-            "train_running": algorithm.running_bound().tolist(),
-            "train": algorithm.evaluate("train").tolist(),
-            "test": algorithm.evaluate("test").tolist(),
-        }
+        values = {split: value.tolist() for split, value in algorithm.measure().items()}
         algorithm.start_new_mark()
         for index, member in enumerate(self.members):
             if member.diverged_at is not None:

@@ -8,10 +8,10 @@ import torch
 from reproduce import config, data
 from reproduce.errors import UserError
 from reproduce.overrides import groups
-from reproduce.schedule import BLOCK_STEPS
 from reproduce.training import build
 
-TINY = ["model.n_latent=2", "model.n_hidden=5", "seeds=2", "algorithm.batch_size=20"]
+TINY = ["model.n_latent=2", "model.n_hidden=5", "seeds=2"]
+MINIBATCH = "algorithm.batch_size=20"
 GROUPS = groups()
 COMBINATIONS = list(itertools.product(GROUPS["algorithm"], GROUPS["data"], GROUPS["model/decoder"]))
 
@@ -31,12 +31,12 @@ def one_block(cell, images):
     optimizers = algorithm.configure_optimizers()
     algorithm._raw_optimizers = lambda: optimizers
     algorithm.training_step(range(0, 1), 0)
-    assert algorithm.samples_seen.tolist() == [BLOCK_STEPS * 20] * 2
-    assert algorithm.running_bound().isfinite().all()
-    assert algorithm.evaluate("test").isfinite().all()
-    for old, new in zip(before, algorithm.parameters(), strict=True):
+    assert algorithm.samples_seen.tolist() == [algorithm.block_samples] * 2
+    assert all(value.isfinite().all() for value in algorithm.measure().values())
+    for old, (name, new) in zip(before, algorithm.named_parameters(), strict=True):
         assert new.isfinite().all()
-        assert not torch.equal(old, new)
+        trained = algorithm.trains_encoder or not name.startswith("model.encoder.")
+        assert torch.equal(old, new) != trained, name
 
 
 @pytest.mark.parametrize(("algorithm", "dataset", "decoder"), COMBINATIONS)
@@ -57,14 +57,15 @@ def test_every_combination_composes_and_builds(algorithm, dataset, decoder):
 )
 def test_every_combination_trains(algorithm, dataset, decoder, estimator):
     overrides = [f"algorithm={algorithm}", f"data={dataset}", f"model/decoder={decoder}"]
-    more = ["algorithm.warmup_steps=0", f"algorithm.estimator={estimator}"]
-    cell = job(*overrides, *more, *TINY).cell
+    if algorithm != "mcem":  # which knows neither
+        overrides += ["algorithm.warmup_steps=0", f"algorithm.estimator={estimator}", MINIBATCH]
+    cell = job(*overrides, *TINY).cell
     one_block(cell, data.load(dataset).first(100))
 
 
 @pytest.mark.parametrize("scheme", ["normal", "fan_in"])
 def test_both_initialisations_train(scheme):
-    cell = job(f"model.init.scheme={scheme}", "algorithm.warmup_steps=0", *TINY).cell
+    cell = job(f"model.init.scheme={scheme}", "algorithm.warmup_steps=0", MINIBATCH, *TINY).cell
     one_block(cell, data.load("digits").first(100))
 
 

@@ -35,7 +35,7 @@ def test_marks_are_whole_blocks():
 
 @pytest.mark.parametrize("start", [0, 3_000, 25_000, 99_000, 100_000])
 def test_chunks_cover_what_is_left_and_cross_no_mark(start):
-    chunks = Chunks(start, 100_000, 1000, longest=10)
+    chunks = Chunks(start, marks(100_000, 1000), 1000, longest=10)
     ranges = list(chunks)
     assert [b for r in ranges for b in r] == list(range(start // 1000, 100))
     assert len(ranges) == len(chunks)

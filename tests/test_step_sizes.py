@@ -6,7 +6,7 @@ from reproduce.step_sizes import choose
 
 
 def scores(*rows):
-    return pd.DataFrame(rows, columns=["dataset", "algorithm", "step_size", "seed", "train_bound"])
+    return pd.DataFrame(rows, columns=["entry", "algorithm", "step_size", "seed", "value"])
 
 
 def test_the_best_mean_training_bound_wins():
@@ -19,7 +19,7 @@ def test_the_best_mean_training_bound_wins():
     assert list(zip(chosen["algorithm"], chosen["step_size"], strict=True)) == [
         ("aevb", 0.02), ("wake_sleep", 0.02)
     ]  # fmt: skip
-    assert list(chosen["train_bound"]) == [-130.5, -140.0]
+    assert list(chosen["value"]) == [-130.5, -140.0]
 
 
 def test_a_candidate_with_a_diverged_member_loses_and_does_not_crash():
