@@ -149,9 +149,10 @@ def main() -> int:
     chosen = choose(scores)
     _show(scores, chosen, terminal)
 
-    current = config.compose_config([]).step_sizes
+    current = OmegaConf.to_container(config.compose_config([]).step_sizes)
+    assert isinstance(current, dict)
     for row in chosen.itertuples():
-        current[row.entry][row.algorithm] = row.step_size
+        current.setdefault(row.entry, {})[row.algorithm] = row.step_size
     body = OmegaConf.to_yaml(OmegaConf.create({"step_sizes": current}))
     write_text(CONF / "step_sizes.yaml", HEADER + body)
     folder = Path(settings.selection.folder)
