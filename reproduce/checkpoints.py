@@ -7,7 +7,7 @@ files leaves members at different, each consistent, points.
 
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,10 @@ def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
 
 
 def write_snapshots(
-    store: Store, cell: Cell, seeds: Sequence[int], samples: int, model: Autoencoder
+    store: Store, cell: Cell, members: Mapping[int, int], samples: int, model: Autoencoder
 ) -> None:
-    """Keep each member's weights as they are after `samples`; seeds[r] names member r."""
-    for member, seed in enumerate(seeds):
+    """Keep the weights of some members, {seed: place in the stack}, as they are after `samples`."""
+    for seed, member in members.items():
         value = {
             "format": FORMAT,
             "cell": cell.as_dict(),

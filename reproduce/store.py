@@ -9,6 +9,7 @@ changes the mathematics. It has a folder named by a readable id, and in it a fol
         seed-0/checkpoint.ckpt    weights, Adagrad accumulators, samples seen, curve
         seed-0/curve.csv          split,samples,value
         seed-0/snapshots/         weights at the marks where likelihoods are wanted
+        seed-0/likelihood.csv     what estimators of log p(x) found for them
         seed-0/manifest.json      where, when and with what it was made
 
 How far to train and how many seeds are no part of a cell: a larger budget continues it.
@@ -27,9 +28,15 @@ from reproduce.errors import UserError
 from reproduce.files import write_json, write_with
 
 CURVE_COLUMNS = ["split", "samples", "value"]
+LIKELIHOOD_COLUMNS = [
+    "split", "samples", "estimator", "settings", "n_points", "value", "stderr", "n_untrusted",
+    "seconds",
+]  # fmt: skip
 CURVES_COLUMNS = [
     "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value",
 ]  # fmt: skip
+
+TEXTS = ("split", "estimator", "settings")
 
 
 @dataclass(frozen=True)
@@ -122,21 +129,25 @@ class Store:
         UserError
             Where the file is damaged.
         """
-        path = self.member_folder(cell, seed) / "curve.csv"
-        if not path.exists():
-            return pd.DataFrame(columns=CURVE_COLUMNS)
-        try:
-            frame = pd.read_csv(path, float_precision="round_trip")
-        except (ValueError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path} is not a curve ({error}); delete it to write it anew."
-            ) from error
-        if list(frame.columns) != CURVE_COLUMNS:
-            raise UserError(
-                f"{path} should have the columns {','.join(CURVE_COLUMNS)}, not "
-                f"{','.join(map(str, frame.columns))}; delete it to write it anew."
-            )
-        return frame
+        return _read(self.member_folder(cell, seed) / "curve.csv", CURVE_COLUMNS)
+
+    def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
+        """Add an estimate of a member's log p(x)."""
+        known = self.likelihoods(cell, seed)
+        added = pd.DataFrame([row])[LIKELIHOOD_COLUMNS]
+        frame = added if known.empty else pd.concat([known, added], ignore_index=True)
+        path = self.member_folder(cell, seed) / "likelihood.csv"
+        write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
+
+    def likelihoods(self, cell: Cell, seed: int) -> pd.DataFrame:
+        """Return the estimates of a member's log p(x); empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where the file is damaged.
+        """
+        return _read(self.member_folder(cell, seed) / "likelihood.csv", LIKELIHOOD_COLUMNS)
 
     def write_manifest(self, cell: Cell, seed: int, manifest: Mapping[str, Any]) -> None:
         """Replace a member's manifest."""
@@ -173,3 +184,18 @@ class Store:
             algorithm=cell.algorithm,
         )
         return joined[CURVES_COLUMNS].reset_index(drop=True)
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(TEXTS, str))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a table ({error}); delete it to write it anew.") from error
+    if list(frame.columns) != columns:
+        raise UserError(
+            f"{path} should have the columns {','.join(columns)}, not "
+            f"{','.join(map(str, frame.columns))}; delete it to write it anew."
+        )
+    return frame

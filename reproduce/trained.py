@@ -6,11 +6,13 @@ images = model.decoder.mean(torch.randn(model.n_members, 16, model.n_latent))
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 
-from reproduce.checkpoints import read_checkpoint
+from reproduce.checkpoints import read_checkpoint, read_snapshot
 from reproduce.errors import UserError
 from reproduce.member_state import stack_states
 from reproduce.models.autoencoder import Autoencoder
@@ -41,14 +43,31 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
         Where no cell or several match, or none of its members has a readable checkpoint.
     """
     store = Store(Path(results) / "runs")
-    cell = _find(store, run)
+    cell = find_cell(store, run)
     folders = store.folder(cell).glob("seed-*/checkpoint.ckpt")
     seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folders)
     if not seeds:
         raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
     state = stack_states(read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds)
     weights = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    model = build_model(cell, weights["encoder.hidden.weight"].shape[1], len(seeds))
+    return _filled(cell, weights)
+
+
+def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int) -> Autoencoder:
+    """Load members as they were after `samples`, as one stack in the order of `seeds`.
+
+    Raises
+    ------
+    UserError
+        Where a snapshot is missing, unreadable or another's.
+    """
+    states = [read_snapshot(store, cell, seed, samples) for seed in seeds]
+    return _filled(cell, stack_states(states))
+
+
+def _filled(cell: Cell, weights: Mapping[str, Any]) -> Autoencoder:
+    n_members, n_pixels = weights["encoder.hidden.weight"].shape[:2]
+    model = build_model(cell, n_pixels, n_members)
     model.load_state_dict(weights)
     return model.eval()
 
@@ -67,7 +86,14 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
     return Autoencoder(encoder(**sizes), decoder(**sizes))
 
 
-def _find(store: Store, run: str) -> Cell:
+def find_cell(store: Store, run: str) -> Cell:
+    """Return the one cell whose id is `run` or begins with it.
+
+    Raises
+    ------
+    UserError
+        Where there is none, or several.
+    """
     known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
     matches = [name for name in known if name == run] or [n for n in known if n.startswith(run)]
     if len(matches) != 1:

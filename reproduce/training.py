@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 
 from reproduce import data
 from reproduce.algorithm import Algorithm
@@ -103,6 +103,17 @@ def train(job: Job, report: Report) -> dict[int, int]:
             _train_stack(store, job, seeds, start, report)
     found = {seed: store.manifest(job.cell, seed).get("diverged_at") for seed in job.seeds}
     return {seed: samples for seed, samples in found.items() if samples is not None}
+
+
+def last_mark(job: Job) -> int:
+    """Where the job's training stops: its samples, rounded up to what it can stop at."""
+    return rounded(job.samples, block_samples(job.cell))
+
+
+def block_samples(cell: Cell) -> int:
+    """Samples in a block of the cell's algorithm: training stops between blocks only."""
+    settings = cell.settings["algorithm"]
+    return get_class(settings["_target_"]).block_samples_of(settings, cell.n_train)
 
 
 def build(
@@ -218,7 +229,12 @@ class Recorder(pl.Callback):
         if samples in self.marks:
             self._record(trainer, algorithm, samples)
         if samples in self.snapshots:  # before the checkpoint, after which it would not be made
-            write_snapshots(self.store, self.job.cell, self.seeds, samples, algorithm.model)
+            going = {
+                seed: index
+                for index, (seed, member) in enumerate(zip(self.seeds, self.members, strict=True))
+                if member.diverged_at is None
+            }
+            write_snapshots(self.store, self.job.cell, going, samples, algorithm.model)
         if samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             trainer.save_checkpoint(self.store.folder(self.job.cell))
             self.publish(algorithm)

@@ -126,8 +126,8 @@ WRONG_ANYWHERE = {
     "model.init.std=-1": "model.init.std must be a number of zero or more, not -1.",
 }
 WRONG_FOR_A_CELL = {
-    "algorithm=aebv": "Unknown algorithm 'aebv'; choose one of: aevb, wake_sleep.",
-    "algorithm=[aevb,wake_sleep]": "choose one of: aevb, wake_sleep.",
+    "algorithm=aebv": "Unknown algorithm 'aebv'; choose one of: aevb, mcem, wake_sleep.",
+    "algorithm=[aevb,wake_sleep]": "choose one of: aevb, mcem, wake_sleep.",
     "data=mnst": "choose one of: digits, digits_continuous, freyface, mnist.",
     "model.n_latent=0": "model.n_latent must be a whole number greater than zero, not 0.",
     "model.n_latent=-3": "not -3.",
@@ -145,12 +145,12 @@ ALSO_WRONG_FOR_A_FIGURE = [
 ]  # fmt: skip
 PANELS = "figure.panels.digits="
 WRONG_FOR_A_FIGURE = {
-    "data=digits": "A figure sets data and algorithm and model.n_latent for each panel",
-    "algorithm=aevb": "A figure sets data and algorithm",
-    "model.n_latent=3": "A figure sets data and algorithm",
-    "figure=figure9": "Unknown figure 'figure9'; choose one of: figure1.",
+    "data=digits": "A figure sets data, algorithm and model.n_latent for each panel",
+    "algorithm=aevb": "A figure sets data, algorithm and model.n_latent",
+    "model.n_latent=3": "A figure sets data, algorithm and model.n_latent",
+    "figure=figure9": "Unknown figure 'figure9'; choose one of: figure1, figure2.",
     "budget.panels=mine": "Unknown budget.panels 'mine'; choose one of: paper, digits.",
-    "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, wake_sleep.",
+    "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, mcem, wake_sleep.",
     "figure.algorithms=aevb": "figure.algorithms must be a list such as [aevb,wake_sleep]",
     f"{PANELS}[]": "must be a list such as",
     f"{PANELS}[{{data:digits}}]": "must be a list such as",

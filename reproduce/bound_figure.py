@@ -1,0 +1,59 @@
+"""Experiment 1 from stored curves: the variational bound, as in the paper's Figure 2."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from reproduce.comparison import compare
+from reproduce.figures import figure1
+from reproduce.figures.panel import Panel
+from reproduce.files import write_json, write_with
+from reproduce.plan import Plan
+from reproduce.plan_manifest import manifest
+from reproduce.published import load_published
+from reproduce.runner import Divergence
+from reproduce.store import Store
+from reproduce.training import last_mark
+
+PAPER = "Figure 2 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
+
+
+def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> None:
+    """Write figure, curves, comparison and manifest, and print the comparison."""
+    curves = collect(plan)
+    published = load_published("figure2")
+    comparison = compare(curves, published)
+    write_with(plan.path("curves.csv"), lambda path: curves.to_csv(path, index=False))
+    write_with(plan.path("comparison.csv"), lambda path: comparison.to_csv(path, index=False))
+    panels = list(dict.fromkeys(Panel(panel.dataset, panel.n_latent) for panel in plan.panels))
+    figure1.draw(curves, published, panels, plan.path("figure1"), title=plan.title)
+    write_json(plan.path("manifest.json"), manifest(plan, PAPER, diverged))
+    _print_comparison(comparison, terminal)
+
+
+def collect(plan: Plan) -> pd.DataFrame:
+    """Read the curves of the figure from the store, up to the budget."""
+    frames = [Store(job.store).curves(job.cell, job.seeds, last_mark(job)) for job in plan.jobs]
+    numbers = {"n_latent": int, "n_train": int, "seed": int, "samples": int, "value": float}
+    # Without rows, as where all members diverged before the first mark, pandas knows no types.
+    return pd.concat(frames, ignore_index=True).astype(numbers)
+
+
+def _print_comparison(comparison: pd.DataFrame, terminal: Console) -> None:
+    if comparison.empty:
+        return
+    last = comparison["samples"].max()
+    table = Table(title=f"Variational bound at {last:.0e} samples, nats a datapoint")
+    for name in ("data", "N_z", "algorithm", "split"):
+        table.add_column(name)
+    for name in ("published", "ours", "95 %", "difference"):
+        table.add_column(name, justify="right")
+    for row in comparison[comparison["samples"] == last].itertuples():
+        half = (row.ci95_high - row.ci95_low) / 2  # type: ignore[operator]
+        table.add_row(
+            str(row.dataset), str(row.n_latent), str(row.algorithm), str(row.split),
+            f"{row.published:.1f}", f"{row.ours:.1f}", f"± {half:.1f}", f"{row.difference:+.1f}",
+        )  # fmt: skip
+    terminal.print(table)

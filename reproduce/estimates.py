@@ -1,0 +1,172 @@
+"""Estimates of log p(x) of stored models, kept beside them so that none is made twice.
+
+A member's `likelihood.csv` has a row for each (snapshot, split, estimator with its settings,
+number of points). Estimators read snapshots: nothing here trains.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from reproduce import data
+from reproduce.errors import UserError
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
+from reproduce.store import Cell, Store
+from reproduce.trained import load_snapshots
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class ConfiguredEstimator:
+    """An estimator with the settings it was made from.
+
+    Attributes
+    ----------
+    name
+        As in conf/estimator/.
+    estimate
+        The estimator.
+    settings
+        Plain containers.
+    """
+
+    name: str
+    estimate: Estimator
+    settings: dict[str, Any]
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> "ConfiguredEstimator":
+        """Build what a file of conf/estimator/ describes."""
+        settings = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(settings, dict)
+        estimator = instantiate(config)
+        return cls(estimator.name, estimator, {str(k): v for k, v in settings.items()})
+
+    @property
+    def digest(self) -> str:
+        """Eight characters that differ whenever the settings do."""
+        text = json.dumps(self.settings, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What log p(x) to estimate: of which models, on which points.
+
+    Attributes
+    ----------
+    cell, samples
+        The models: the cell's members as they were after that many samples.
+    split, n_points
+        The first `n_points` images of the training or the test set, or all where it has fewer.
+    """
+
+    cell: Cell
+    samples: int
+    split: Split
+    n_points: int
+
+
+def trains_encoder(cell: Cell) -> bool:
+    """Tell whether the cell's algorithm leaves a q(z|x) worth using."""
+    return bool(getattr(get_class(cell.settings["algorithm"]["_target_"]), "trains_encoder", True))
+
+
+def points(question: Question, data_dir: str | None) -> torch.Tensor:
+    """Return the images of a question, (batch, pixel), as grey levels in [0, 1]."""
+    images = data.load(question.cell.dataset, data_dir).first(question.cell.n_train)
+    chosen = images.train if question.split == "train" else images.test
+    return chosen[: question.n_points].float() * images.scale
+
+
+def estimate(
+    store: Store,
+    question: Question,
+    seeds: Sequence[int],
+    estimator: ConfiguredEstimator,
+    data_dir: str | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = lambda _: None,
+) -> tuple[Estimate, float]:
+    """Estimate log p(x) of members `seeds` as one stack; return it, and the seconds it took.
+
+    Raises
+    ------
+    UserError
+        Where snapshots or data cannot be read, or the estimator cannot be used with the model.
+    """
+    model = load_snapshots(store, question.cell, seeds, question.samples).to(device)
+    target = Target.of(model, has_encoder=trains_encoder(question.cell))
+    x = points(question, data_dir).to(device).expand(len(seeds), -1, -1)
+    start = time.perf_counter()
+    found = estimator.estimate(target, x, seeds, progress)
+    return found, time.perf_counter() - start
+
+
+def keep(
+    store: Store,
+    question: Question,
+    seeds: Sequence[int],
+    estimator: ConfiguredEstimator,
+    found: Estimate,
+    seconds: float,
+) -> None:
+    """Write an estimate's means down beside the members."""
+    for member, seed in enumerate(seeds):
+        value = found.value[member].double().cpu().numpy()
+        row = {
+            "split": question.split,
+            "samples": question.samples,
+            "estimator": estimator.name,
+            "settings": estimator.digest,
+            "n_points": question.n_points,
+            "value": value.mean(),
+            "stderr": standard_error(value),
+            "n_untrusted": int((~found.trusted[member]).sum()),
+            "seconds": round(seconds / len(seeds), 2),
+        }
+        store.add_likelihood(question.cell, seed, row)
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Standard error of the mean over datapoints; NaN for one."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+
+
+def kept(
+    store: Store, question: Question, seed: int, estimator: ConfiguredEstimator
+) -> dict[str, Any] | None:
+    """Return what is known of an estimate already, or None."""
+    frame = store.likelihoods(question.cell, seed)
+    found = frame[
+        (frame["split"] == question.split)
+        & (frame["samples"] == question.samples)
+        & (frame["estimator"] == estimator.name)
+        & (frame["settings"] == estimator.digest)
+        & (frame["n_points"] == question.n_points)
+    ]
+    return None if found.empty else dict(found.iloc[-1])
+
+
+def seeds_of(store: Store, cell: Cell, samples: int) -> list[int]:
+    """Return the members that have a snapshot after `samples`.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    folders = store.folder(cell).glob(f"seed-*/snapshots/{samples}.ckpt")
+    seeds = sorted(int(path.parent.parent.name.removeprefix("seed-")) for path in folders)
+    if not seeds:
+        raise UserError(f"{cell.id} has no snapshot at {samples:,} samples.")
+    return seeds
