@@ -121,6 +121,8 @@ def read_snapshot(store: Store, cell: Cell, seed: int, samples: int) -> dict[str
 
 def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[str, Any]:
     kind = "snapshot" if "model" in keys else "checkpoint"
+    if path.is_file() and (reason := _damage(path)):
+        raise UserError(f"The {kind} {path} is damaged ({reason}). {mend}")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -138,6 +140,20 @@ def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[
             f"{seed}. {mend}"
         )
     return found
+
+
+def _damage(path: Path) -> str | None:
+    """Say what is wrong with a zip archive, such as torch writes; None where nothing is.
+
+    torch ignores the checksums in its files, so that damaged weights would go unnoticed, and
+    raises a dozen types of error on files that are no checkpoints.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception as error:  # zipfile, too, raises many types
+        return str(error) or type(error).__name__
+    return f"wrong checksum of {part}" if part else None
 
 
 def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:

@@ -23,16 +23,16 @@ MOST_SEEDS = 1_000
 MOST_THREADS = 1_000  # with many more the system kills the process
 
 
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """Compose conf/config.yaml with `overrides`, outside of a Hydra application.
+def compose_config(overrides: Sequence[str], primary: str = "config") -> DictConfig:
+    """Compose a file of conf/ with `overrides`, outside of a Hydra application.
 
     Raises
     ------
     UserError
         For overrides that `check_overrides` refuses.
     """
-    check_overrides(overrides)
-    return compose_unchecked(overrides)
+    check_overrides(overrides, primary=primary)
+    return compose_unchecked(overrides, primary)
 
 
 def cell_from(config: DictConfig) -> Cell:

@@ -17,7 +17,6 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce import data
-from reproduce.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store import Cell, Store
 from reproduce.trained import load_snapshots
@@ -155,18 +154,3 @@ def kept(
         & (frame["n_points"] == question.n_points)
     ]
     return None if found.empty else dict(found.iloc[-1])
-
-
-def seeds_of(store: Store, cell: Cell, samples: int) -> list[int]:
-    """Return the members that have a snapshot after `samples`.
-
-    Raises
-    ------
-    UserError
-        Where there is none.
-    """
-    folders = store.folder(cell).glob(f"seed-*/snapshots/{samples}.ckpt")
-    seeds = sorted(int(path.parent.parent.name.removeprefix("seed-")) for path in folders)
-    if not seeds:
-        raise UserError(f"{cell.id} has no snapshot at {samples:,} samples.")
-    return seeds

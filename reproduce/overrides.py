@@ -26,7 +26,9 @@ OPEN_SECTION = "figure.panels."
 """Where settings may be added: `+figure.panels.mine=[...] budget.panels=mine`."""
 
 
-def check_overrides(overrides: Sequence[str], *, sweep: bool = False) -> None:
+def check_overrides(
+    overrides: Sequence[str], *, sweep: bool = False, primary: str = "config"
+) -> None:
     """Refuse overrides that do not parse, or name no setting or no file of conf/.
 
     Hydra refuses most of them too, but in several lines and without the nearest names; and it
@@ -38,6 +40,8 @@ def check_overrides(overrides: Sequence[str], *, sweep: bool = False) -> None:
         As on the command line.
     sweep
         Whether a setting may have several values, separated by commas.
+    primary
+        The file of conf/ that is overridden.
 
     Raises
     ------
@@ -47,19 +51,19 @@ def check_overrides(overrides: Sequence[str], *, sweep: bool = False) -> None:
     parsed = [_parse(text, sweep) for text in overrides]
     own = [one for one in parsed if not one.is_hydra_override() and one.package is None]
     chosen = [_choice(one) for one in own if one.key_or_group in groups()]
-    settings = _settings(tuple(text for text in chosen if text))
+    settings = _settings(tuple(text for text in chosen if text), primary)
     for one in own:
         if one.key_or_group not in groups():
             _check_key(one, settings)
 
 
-def compose_unchecked(overrides: Sequence[str]) -> DictConfig:
-    """Compose conf/config.yaml, wherever Hydra may already be running."""
+def compose_unchecked(overrides: Sequence[str], primary: str = "config") -> DictConfig:
+    """Compose a file of conf/, wherever Hydra may already be running."""
     application = GlobalHydra.instance().hydra  # Hydra refuses to compose within an application
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
+            return compose(primary, overrides=list(overrides))
     finally:
         GlobalHydra.instance().hydra = application
 
@@ -74,9 +78,9 @@ def groups() -> dict[str, list[str]]:
 
 
 @cache
-def _settings(chosen: tuple[str, ...]) -> dict[str, Any]:
+def _settings(chosen: tuple[str, ...], primary: str) -> dict[str, Any]:
     """All settings there are with the files `chosen`, sections among them, by dotted name."""
-    plain = OmegaConf.to_container(compose_unchecked(chosen), resolve=False)
+    plain = OmegaConf.to_container(compose_unchecked(chosen, primary), resolve=False)
     assert isinstance(plain, dict)
     return dict(_flat(plain))
 

@@ -48,9 +48,8 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folders)
     if not seeds:
         raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
-    state = stack_states(read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds)
-    weights = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    return _filled(cell, weights)
+    states = [read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds]
+    return _filled(cell, [_model_of(state) for state in states])
 
 
 def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int) -> Autoencoder:
@@ -61,11 +60,40 @@ def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int)
     UserError
         Where a snapshot is missing, unreadable or another's.
     """
-    states = [read_snapshot(store, cell, seed, samples) for seed in seeds]
-    return _filled(cell, stack_states(states))
+    return _filled(cell, [_at(store, cell, seed, samples) for seed in seeds])
 
 
-def _filled(cell: Cell, weights: Mapping[str, Any]) -> Autoencoder:
+def snapshots_of(store: Store, cell: Cell) -> dict[int, list[int]]:
+    """Return at how many samples there are weights, with the seeds that have them.
+
+    Where training stopped, the checkpoint has them.
+    """
+    found: dict[int, set[int]] = {}
+    for folder in store.folder(cell).glob("seed-*"):
+        seed = int(folder.name.removeprefix("seed-"))
+        marks = {int(path.stem) for path in folder.glob("snapshots/*.ckpt")}
+        if store.checkpoint(cell, seed).exists():
+            marks.add(int(store.manifest(cell, seed).get("samples", 0)))
+        for samples in marks - {0}:
+            found.setdefault(samples, set()).add(seed)
+    return {samples: sorted(seeds) for samples, seeds in sorted(found.items())}
+
+
+def _at(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
+    there = store.snapshot(cell, seed, samples).exists()
+    if not there and store.manifest(cell, seed).get("samples") == samples:
+        state = read_checkpoint(store, cell, seed)["state_dict"]
+        if int(state["samples_seen"][0]) == samples:  # no later one, saved just before a kill
+            return _model_of(state)
+    return read_snapshot(store, cell, seed, samples)
+
+
+def _model_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+
+
+def _filled(cell: Cell, members: Sequence[Mapping[str, Any]]) -> Autoencoder:
+    weights = stack_states(members)
     n_members, n_pixels = weights["encoder.hidden.weight"].shape[:2]
     model = build_model(cell, n_pixels, n_members)
     model.load_state_dict(weights)

@@ -9,10 +9,18 @@ import pytest
 import torch
 
 from reproduce import checkpoints, config, training
+from reproduce.errors import UserError
 from reproduce.store import Store
+from reproduce.trained import load_model, load_snapshots, snapshots_of
 from reproduce.training import Job, train
 
 SAMPLES = 35_000
+SNAPSHOTS = (12_000, 30_000)
+MARKS = {  # nominal ones, Monte Carlo EM's rounded up to its iterations of 15 x 300 samples
+    "aevb": [12_000, 20_000, 25_000, 30_000, 35_000],
+    "wake_sleep": [12_000, 20_000, 25_000, 30_000, 35_000],
+    "mcem": [13_500, 22_500, 27_000, 31_500, 36_000],
+}
 
 
 class Crash(BaseException):
@@ -26,10 +34,11 @@ def job(folder, algorithm="aevb", seeds=(0, 1), samples=SAMPLES, data="digits", 
         "model.n_latent=3",
         "tracking=off",
         f"results={folder}",
+        *(["data.n_train=300"] if algorithm == "mcem" else []),
         *(f"{key}={value}" for key, value in settings.items()),
     ]
     composed = config.job_from(config.compose_config(overrides))
-    return Job(composed.cell, seeds, samples, composed.store)
+    return Job(composed.cell, seeds, samples, composed.store, snapshots=SNAPSHOTS)
 
 
 def silent(kind, payload):
@@ -46,17 +55,20 @@ def finished(job):
     return curves(job)
 
 
-@pytest.fixture(scope="module", params=["aevb", "wake_sleep"])
+@pytest.fixture(scope="module", params=["aevb", "wake_sleep", "mcem"])
 def uninterrupted(request, tmp_path_factory):
     return request.param, finished(job(tmp_path_factory.mktemp("whole"), request.param))
 
 
 def test_curves_have_all_splits_at_all_marks(uninterrupted):
-    curve = uninterrupted[1]
-    assert set(curve["split"]) == {"train", "test", "train_running"}
+    algorithm, curve = uninterrupted
+    bounds = {"train", "test", "train_running"}
+    chains = {"train_log_joint", "acceptance_rate", "leapfrog_step"}
+    assert set(curve["split"]) == (chains if algorithm == "mcem" else bounds)
     for _, one in curve.groupby(["seed", "split"]):
-        assert list(one["samples"]) == [20_000, 25_000, 35_000]
-    assert curve["value"].between(-100, -20).all()
+        assert list(one["samples"]) == MARKS[algorithm]
+    nats = curve[curve["split"].isin(bounds | {"train_log_joint"})]
+    assert nats["value"].between(-150, -20).all()
 
 
 def test_seeds_alone_or_together_give_the_same_curves(uninterrupted, tmp_path):
@@ -84,6 +96,7 @@ def test_interrupted_training_continues_to_the_same_numbers(
     with pytest.raises(Crash):
         train(this, crash)
     pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
+    assert list(snapshots_of(Store(this.store), this.cell).values()) == [[0, 1]] * 3
 
 
 @pytest.mark.parametrize("write", [0, 1, 2, 3])
@@ -145,11 +158,52 @@ def test_a_larger_budget_continues_a_smaller_one(uninterrupted, tmp_path):
         lambda kind, payload: advances.append(payload) if kind == "advance" else None,
     )
     pd.testing.assert_frame_equal(curves(job(tmp_path, algorithm)), expected, check_exact=True)
-    assert advances[:2] == [0, 10_000]  # seed 1, which starts from nothing, comes first
-    assert 20_000 in advances  # where seed 0 was
-    assert sum(advances) == 2 * SAMPLES
+    assert advances[0] == 0  # seed 1, which starts from nothing, comes first
+    assert advances[1] == (9_000 if algorithm == "mcem" else 10_000)
+    assert MARKS[algorithm][1] in advances  # where seed 0 was
+    assert sum(advances) == 2 * MARKS[algorithm][-1]
     after = Store(tmp_path / "runs").checkpoint(job(tmp_path, algorithm).cell, 0).stat().st_mtime_ns
     assert after > before
+
+
+def test_snapshots_are_the_members_as_they_were(tmp_path):
+    """Also where training went on, and whatever else was stacked."""
+    this = job(tmp_path)
+    train(this, silent)
+    store = Store(this.store)
+    assert snapshots_of(store, this.cell) == {m: [0, 1] for m in (12_000, 30_000, 35_000)}
+    for seed, samples in ((1, 30_000), (0, 12_000)):
+        shorter = job(tmp_path / str(samples), seeds=(seed,), samples=samples)
+        train(shorter, silent)
+        expected = load_model(shorter.cell.id, tmp_path / str(samples)).state_dict()
+        found = load_snapshots(store, this.cell, [seed], samples).state_dict()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+    last = load_snapshots(store, this.cell, [0, 1], 35_000).state_dict()  # from the checkpoints
+    final = load_model(this.cell.id, tmp_path).state_dict()
+    assert all(torch.equal(last[name], final[name]) for name in final)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 1}, "belongs to .* seed 1, not to .* seed 0"),
+        ({"samples": 5}, "was taken at 5 samples, not at 12,000"),
+        ({"format": 0}, "is not a snapshot of this suite"),
+    ],
+)
+def test_a_foreign_snapshot_is_refused(tmp_path, change, said):
+    this = job(tmp_path, seeds=(0,), samples=12_000)
+    train(this, silent)
+    path = Store(this.store).snapshot(this.cell, 0, 12_000)
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    with pytest.raises(UserError, match=said):
+        load_snapshots(Store(this.store), this.cell, [0], 12_000)
+    path.write_bytes(b"half a snapshot")
+    with pytest.raises(UserError, match="is damaged"):
+        load_snapshots(Store(this.store), this.cell, [0], 12_000)
+    path.unlink()
+    with pytest.raises(UserError, match="There is no snapshot"):
+        load_snapshots(Store(this.store), this.cell, [0], 500)
 
 
 def test_done_means_skipped(tmp_path):
