@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reproduce.models.autoencoder import Autoencoder
-from reproduce.models.encoder import GaussianEncoder
-from reproduce.models.gaussian import standard_normal_log_prob
+from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 
 Progress = Callable[[int], None]
 """Called with the number of datapoints that were finished since the last call."""
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """p(x|z) of a stack of models: any decoder of `reproduce.models`, or an exact test model."""
 
@@ -64,7 +64,7 @@ class Target:
     n_members: int
     n_latent: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    encoder: GaussianEncoder | None = None
+    encoder: Callable[[Tensor], DiagonalGaussian] | None = None
 
     @classmethod
     def of(cls, model: Autoencoder, *, has_encoder: bool = True) -> "Target":
@@ -117,6 +117,7 @@ class Estimate:
         )
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """Estimates log p(x) for all members and datapoints, in bounded memory."""
 

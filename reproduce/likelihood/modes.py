@@ -1,0 +1,190 @@
+"""Modes of p(z|x), and the mixture of Gaussians around them.
+
+A proposal for importance sampling that has looked for several modes (Laplace approximations, one
+a mode).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from reproduce.likelihood.target import Target
+from reproduce.models.gaussian import LOG_2PI
+from reproduce.samplers.hmc import Chains, LogDensity
+
+DIFFERENCE = 3e-3  # of z, for second derivatives; gradients are good to 1e-6 of their size
+LEAST_PRECISION, MOST_PRECISION = 0.5, 1e7
+SAME_MODE = 1.0  # standard deviations
+LEAST_WEIGHT = 0.02  # of all together, shared among the modes
+
+
+@dataclass(frozen=True)
+class ModeMixture:
+    """A mixture of Gaussians for each datapoint.
+
+    Attributes
+    ----------
+    mean
+        (member, mode, batch, latent).
+    factor
+        Lower triangular square root of each precision matrix, (member, mode, batch, latent,
+        latent).
+    log_weight
+        (member, mode, batch); minus infinity where a datapoint has fewer modes.
+    """
+
+    mean: Float[Tensor, "member mode batch latent"]
+    factor: Float[Tensor, "member mode batch latent latent"]
+    log_weight: Float[Tensor, "member mode batch"]
+
+    @property
+    def n_modes(self) -> Float[Tensor, "member batch"]:
+        """How many modes each datapoint has."""
+        return self.log_weight.isfinite().sum(1).float()
+
+    def log_prob(
+        self, z: Float[Tensor, "member sample batch latent"]
+    ) -> Float[Tensor, "member sample batch"]:
+        """Log density in nats."""
+        total: Tensor | None = None
+        for mode in range(self.mean.shape[1]):  # one at a time, to bound the memory
+            factor = self.factor[:, mode].unsqueeze(1)
+            offset = (z - self.mean[:, mode].unsqueeze(1)).unsqueeze(-2) @ factor
+            log_scale = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            log_normal = -0.5 * (offset.square().sum((-2, -1)) + z.shape[-1] * LOG_2PI)
+            term = self.log_weight[:, mode].unsqueeze(1) + log_scale + log_normal
+            total = term if total is None else torch.logaddexp(total, term)
+        assert total is not None
+        return total
+
+    def sample(
+        self,
+        noise: Float[Tensor, "member sample batch latent"],
+        uniform: Float[Tensor, "member sample batch"],
+    ) -> Float[Tensor, "member sample batch latent"]:
+        """Draw by choosing modes with `uniform` and scaling `noise` from N(0, I)."""
+        cumulative = self.log_weight.exp().cumsum(1).unsqueeze(2)  # (member, mode, 1, batch)
+        chosen = (uniform.unsqueeze(1) > cumulative[:, :-1]).sum(1)  # (member, sample, batch)
+        index = chosen.unsqueeze(-1)
+        mean = self.mean.gather(1, index.expand(noise.shape))
+        size = noise.shape[-1]
+        factor = self.factor.gather(
+            1, index.unsqueeze(-1).expand(*noise.shape, size)
+        )  # z = mean + factor^-T noise has precision factor factor^T
+        offset = torch.linalg.solve_triangular(factor.mT, noise.unsqueeze(-1), upper=True)
+        return mean + offset.squeeze(-1)
+
+
+def mode_mixture(
+    target: Target,
+    x: Float[Tensor, "member batch pixel"],
+    start: Float[Tensor, "member start batch latent"],
+    n_modes: int,
+    n_iterations: int,
+    inflation: float,
+) -> tuple[ModeMixture, Float[Tensor, "member batch"]]:
+    """Climb log p(x, z) from every start; put a Gaussian on each mode that is found.
+
+    Parameters
+    ----------
+    target, x, start
+        What to climb, and from where.
+    n_modes
+        The most modes kept for a datapoint.
+    n_iterations
+        Newton steps.
+    inflation
+        Factor on the standard deviations of the Laplace approximation.
+
+    Returns
+    -------
+    tuple
+        The mixture, and the highest log p(x, z) that was seen, in nats.
+    """
+
+    def log_density(z: Tensor) -> Tensor:
+        return target.log_joint(x, z)
+
+    chains = climb(log_density, start, n_iterations)
+    precision = _safe(_negative_hessian(log_density, chains))
+    factor = torch.linalg.cholesky(precision)
+    log_scale = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    evidence = chains.log_density - log_scale + 0.5 * start.shape[-1] * LOG_2PI
+    evidence = torch.where(_duplicate(chains, factor), -math.inf, evidence)
+    evidence, kept = evidence.topk(min(n_modes, evidence.shape[1]), 1)
+    weight = torch.softmax(evidence, 1)
+    found = evidence.isfinite()
+    weight = (1 - LEAST_WEIGHT) * weight + LEAST_WEIGHT * found / found.sum(1, keepdim=True)
+    latent = start.shape[-1]
+    vector, matrix = kept.unsqueeze(-1), kept[..., None, None]
+    mixture = ModeMixture(
+        chains.position.gather(1, vector.expand(*kept.shape, latent)),
+        factor.gather(1, matrix.expand(*kept.shape, latent, latent)) / inflation,
+        torch.where(found, weight.log(), -math.inf),
+    )
+    return mixture, chains.log_density.amax(1)
+
+
+def climb(
+    log_density: LogDensity, start: Float[Tensor, "*chain latent"], n_iterations: int
+) -> Chains:
+    """Newton steps uphill, damped where they would not lead there (Levenberg-Marquardt)."""
+    here = Chains.at(log_density, start)
+    damping = torch.ones_like(here.log_density)
+    for _ in range(n_iterations):
+        curvature, axes = torch.linalg.eigh(_negative_hessian(log_density, here))
+        # Along directions that curve upwards, too, the step leads uphill.
+        curvature = curvature.abs().clamp(LEAST_PRECISION, MOST_PRECISION)
+        curvature = curvature + damping.unsqueeze(-1) * curvature.amax(-1, keepdim=True) * 0.01
+        along = (axes.mT @ here.gradient.unsqueeze(-1)).squeeze(-1) / curvature
+        along = along * (1.0 / along.norm(dim=-1, keepdim=True).clamp_min(1.0))
+        step = (axes @ along.unsqueeze(-1)).squeeze(-1)
+        there = Chains.at(log_density, here.position + step)
+        better = there.log_density > here.log_density  # False where either is not a number
+        wide = better.unsqueeze(-1)
+        here = Chains(
+            torch.where(wide, there.position, here.position),
+            torch.where(better, there.log_density, here.log_density),
+            torch.where(wide, there.gradient, here.gradient),
+        )
+        damping = torch.where(better, damping / 10, (damping * 30).clamp(1e-3, 1e6))
+    return here
+
+
+def _negative_hessian(log_density: LogDensity, at: Chains) -> Float[Tensor, "*chain latent latent"]:
+    """Of the log density, by differences of its gradient (decoders have one derivative)."""
+    rows = []
+    for dimension in range(at.position.shape[-1]):
+        shifted = at.position.clone()
+        shifted[..., dimension] += DIFFERENCE
+        rows.append((at.gradient - Chains.at(log_density, shifted).gradient) / DIFFERENCE)
+    hessian = torch.stack(rows, -2)
+    return torch.nan_to_num(0.5 * (hessian + hessian.mT))
+
+
+def _safe(matrix: Float[Tensor, "*chain latent latent"]) -> Float[Tensor, "*chain latent latent"]:
+    """The nearest precision matrix whose eigenvalues are not extreme."""
+    values, axes = torch.linalg.eigh(matrix)
+    values = values.clamp(LEAST_PRECISION, MOST_PRECISION)
+    return (axes * values.unsqueeze(-2)) @ axes.mT
+
+
+def _duplicate(chains: Chains, factor: Tensor) -> Tensor:
+    """Tell which starts ended where an earlier or higher one did, (member, start, batch)."""
+    position, value = chains.position, chains.log_density
+    n_starts = position.shape[1]
+    duplicate = torch.zeros_like(value, dtype=torch.bool)
+    for mine in range(n_starts):
+        for other in range(n_starts):
+            if other == mine:
+                continue
+            offset = position[:, mine] - position[:, other]
+            distance = (offset.unsqueeze(-2) @ factor[:, other]).norm(dim=(-2, -1))
+            higher = value[:, other] > value[:, mine]
+            if other < mine:
+                higher |= value[:, other] == value[:, mine]
+            duplicate[:, mine] |= (distance < SAME_MODE) & higher
+    return duplicate

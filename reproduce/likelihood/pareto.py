@@ -1,0 +1,45 @@
+"""Can an importance-sampling estimate be trusted? The shape of the weights' tail.
+
+Vehtari, Simpson, Gelman, Yao & Gabry 2024, "Pareto smoothed importance sampling", JMLR 25(72);
+the fit of the generalised Pareto distribution: Zhang & Stephens 2009,
+doi:10.1198/tech.2009.08017.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FEWEST = 25  # weights from which a tail can be fitted
+PRIOR_STRENGTH = 10  # of k = 0.5, as in Vehtari et al., Appendix C
+
+
+def pareto_k(log_weight: Float[Tensor, "member sample batch"]) -> Float[Tensor, "member batch"]:
+    """Shape k of the generalised Pareto distribution fitted to the largest weights.
+
+    The estimate's error falls as it should where k < 0.5 and is too large to be trusted above
+    0.7. NaN where there are fewer than 25 weights.
+    """
+    n_samples = log_weight.shape[1]
+    n_tail = int(min(0.2 * n_samples, 3 * n_samples**0.5))
+    if n_samples < FEWEST or n_tail < 5:
+        return torch.full_like(log_weight[:, 0], torch.nan)
+    largest = log_weight.double().topk(n_tail + 1, 1).values
+    largest = (largest - largest[:, :1]).exp()
+    exceedance = (largest[:, :-1] - largest[:, -1:]).flip(1).clamp_min(1e-300)
+    return _fit(exceedance).to(log_weight)
+
+
+def _fit(sorted_: Float[Tensor, "member tail batch"]) -> Float[Tensor, "member batch"]:
+    """Zhang & Stephens' posterior mean of k, shrunk towards 0.5."""
+    n = sorted_.shape[1]
+    n_grid = 30 + int(n**0.5)
+    places = torch.arange(1, n_grid + 1, dtype=sorted_.dtype, device=sorted_.device)
+    quartile = sorted_[:, int(n / 4 + 0.5) - 1].unsqueeze(1)
+    spread = (1 - (n_grid / (places - 0.5)).sqrt()).view(1, -1, 1)
+    b = spread / (3 * quartile) + 1 / sorted_[:, -1:]  # (member, grid, batch)
+    k = torch.stack([torch.log1p(-one.unsqueeze(1) * sorted_).mean(1) for one in b.unbind(1)], 1)
+    profile = n * ((-b / k).log() - k - 1)
+    weight = torch.softmax(profile, 1)
+    b = (b * weight).sum(1, keepdim=True)
+    k = torch.log1p(-b * sorted_).mean(1)
+    return (n * k + PRIOR_STRENGTH * 0.5) / (n + PRIOR_STRENGTH)

@@ -1,0 +1,194 @@
+"""Near-exact log p(x) for up to three latent dimensions, by quasi-Monte Carlo quadrature.
+
+Two proposals are combined by the balance heuristic (Veach & Guibas 1995,
+doi:10.1145/218380.218498): a Sobol grid over the prior, shared by all datapoints and decoded once,
+which sees broad posteriors and every place where a mode may be; and Sobol points in a mixture of
+Gaussians around the modes that a climb from the best places of the grid finds, which resolves
+posteriors narrower than the grid. All is done twice, with independent scrambles.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from scipy.stats import qmc
+from torch import Tensor
+
+from reproduce.errors import UserError
+from reproduce.likelihood.modes import ModeMixture, mode_mixture
+from reproduce.likelihood.prior_grid import ROWS, PriorGrid, normal_quantile
+from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.models.gaussian import standard_normal_log_prob
+
+MOST_LATENT = 3
+SCRAMBLES = (101, 202)
+FLOATS = 2**25  # of log-likelihoods on the grid held at once
+
+
+class Quadrature:
+    """Quadrature over z with global coverage and local refinement.
+
+    Parameters
+    ----------
+    log2_grid
+        Logarithm of the number of grid points.
+    n_local
+        Points in the mixture around a datapoint's modes; a power of two.
+    n_starts
+        Places of the grid that are climbed from.
+    n_modes
+        The most modes of a datapoint that are refined.
+    n_iterations
+        Newton steps of the climb.
+    inflation
+        Factor on the standard deviations of the Gaussians around modes.
+    tolerance
+        Largest difference of the two scrambles that is trusted, in nats.
+
+    Raises
+    ------
+    UserError
+        For sizes that are not positive, or more than three latent dimensions.
+    """
+
+    name = "quadrature"
+
+    def __init__(
+        self,
+        log2_grid: int = 16,
+        n_local: int = 512,
+        n_starts: int = 12,
+        n_modes: int = 8,
+        n_iterations: int = 8,
+        inflation: float = 1.1,
+        tolerance: float = 0.05,
+    ) -> None:
+        sizes = {
+            "log2_grid": log2_grid,
+            "n_local": n_local,
+            "n_starts": n_starts,
+            "n_modes": n_modes,
+            "n_iterations": n_iterations,
+            "inflation": inflation,
+            "tolerance": tolerance,
+        }
+        for size, value in sizes.items():
+            if not value > 0:
+                raise UserError(f"estimator.{size} must be greater than zero, not {value}.")
+        if n_local & (n_local - 1):
+            raise UserError(f"estimator.n_local must be a power of two, not {n_local}.")
+        self.log2_grid, self.n_local = log2_grid, n_local
+        self.n_starts, self.n_modes = n_starts, n_modes
+        self.n_iterations, self.inflation = n_iterations, inflation
+        self.tolerance = tolerance
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        target: Target,
+        x: Float[Tensor, "member batch pixel"],
+        seeds: Sequence[int],
+        progress: Progress = lambda _: None,
+    ) -> Estimate:
+        """Integrate p(x, z) over z; see `reproduce.likelihood.target.Estimator`.
+
+        `seeds` are not used: the only random numbers are the two scrambles, the same for all.
+        """
+        if target.n_latent > MOST_LATENT:
+            raise UserError(
+                f"Quadrature is for N_z up to {MOST_LATENT}, not {target.n_latent}; use "
+                "estimator=importance or estimator=ais."
+            )
+        grids = [
+            PriorGrid.sobol(target.n_latent, self.log2_grid, scramble, target.device)
+            for scramble in SCRAMBLES
+        ]
+        batch = max(1, FLOATS // (target.n_members * 2**self.log2_grid))
+        parts = []
+        for rows in x.split(batch, 1):
+            parts.append(self._estimate(target, rows, grids))
+            progress(rows.shape[1])
+        return Estimate.joined(parts)
+
+    def _estimate(self, target: Target, x: Tensor, grids: Sequence[PriorGrid]) -> Estimate:
+        found = [
+            self._integrate(target, x, grid, scramble)
+            for grid, scramble in zip(grids, SCRAMBLES, strict=True)
+        ]
+        values = torch.stack([value for value, _ in found])
+        difference = (values[0] - values[1]).abs()
+        means = {name: torch.stack([d[name] for _, d in found]).mean(0) for name in found[0][1]}
+        return Estimate(
+            torch.logsumexp(values, 0) - math.log(len(values)),
+            0.5 * difference,
+            difference < self.tolerance,
+            {"difference": difference.float(), **means},
+        )
+
+    def _integrate(
+        self, target: Target, x: Tensor, grid: PriorGrid, scramble: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One scramble's log p(x), (member, batch), and what it was made from."""
+        on_grid = grid.log_likelihood(target.likelihood, x)
+        start, _ = grid.best(on_grid, self.n_starts)
+        mixture, _ = mode_mixture(target, x, start, self.n_modes, self.n_iterations, self.inflation)
+        n_grid = len(grid.z)
+        # Balance heuristic: every point z, wherever it comes from, has the weight
+        # p(x|z) p(z) / (n_grid p(z) + n_local q(z)).
+        log_ratio = log_density_ratio(mixture, grid.z)
+        log_ratio += math.log(self.n_local)
+        weight = on_grid - torch.logaddexp(log_ratio, torch.tensor(math.log(n_grid)))
+        from_grid = torch.logsumexp(weight.double(), 1)
+
+        z = self._local_points(mixture, scramble)
+        log_prior = standard_normal_log_prob(z)
+        log_proposals = torch.logaddexp(
+            mixture.log_prob(z) + math.log(self.n_local), log_prior + math.log(n_grid)
+        )
+        local = target.log_joint(x, z) - log_proposals
+        from_modes = torch.logsumexp(local.double(), 1)
+        value = torch.logaddexp(from_grid, from_modes)
+        return value, {
+            "n_modes": mixture.n_modes,
+            "share_of_grid": (from_grid - value).exp().float(),
+        }
+
+    def _local_points(self, mixture: ModeMixture, scramble: int) -> Tensor:
+        """(member, sample, batch, latent): the same Sobol points around every datapoint's modes."""
+        n_members, _, n_batch, n_latent = mixture.mean.shape
+        sobol = qmc.Sobol(n_latent + 1, scramble=True, rng=scramble + 1)
+        points = torch.from_numpy(sobol.random(self.n_local)).to(mixture.mean.device)
+        noise = normal_quantile(points[:, 1:]).float().view(1, -1, 1, n_latent)
+        uniform = points[:, 0].float().view(1, -1, 1).expand(n_members, -1, n_batch)
+        return mixture.sample(noise.expand(n_members, -1, n_batch, -1), uniform)
+
+
+def log_density_ratio(
+    mixture: ModeMixture, z: Float[Tensor, "sample latent"]
+) -> Float[Tensor, "member sample batch"]:
+    """log q(z) - log N(z; 0, I) at shared points, for every datapoint's own mixture.
+
+    Each is a quadratic function of z: one matrix product with the monomials of z.
+    """
+    n_members, n_modes, n_batch, n_latent = mixture.mean.shape
+    row, column = torch.triu_indices(n_latent, n_latent)
+    precision = mixture.factor @ mixture.factor.mT
+    pull = (precision @ mixture.mean.unsqueeze(-1)).squeeze(-1)
+    log_scale = mixture.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    constant = mixture.log_weight + log_scale - 0.5 * (mixture.mean * pull).sum(-1)
+    twice = torch.where(row == column, 0.5, 1.0).to(z)
+    identity = torch.eye(n_latent, device=z.device)
+    quadratic = -(precision - identity)[..., row, column] * twice
+    weights = torch.cat([constant.unsqueeze(-1), pull, quadratic], -1).flatten(1, 2)
+    finite = weights[..., :1].isfinite()
+    weights = torch.where(finite, weights, 0.0)
+    barred = torch.where(finite[..., 0], 0.0, -math.inf).view(n_members, 1, n_modes, n_batch)
+    parts = []
+    for some in z.split(ROWS):
+        monomials = torch.cat(
+            [torch.ones_like(some[:, :1]), some, some[:, row] * some[:, column]], -1
+        )
+        terms = (monomials @ weights.mT).view(n_members, -1, n_modes, n_batch)
+        parts.append(torch.logsumexp(terms + barred, 2))
+    return torch.cat(parts, 1)
