@@ -6,6 +6,8 @@ SEEDS ?=
 DATA_DIR ?=
 export DATA_DIR  # read by conf/config.yaml
 ARGS ?=
+FIGURE2_ESTIMATOR ?= quadrature
+SELECTION ?= figure1
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
@@ -16,7 +18,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 step-sizes bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 step-sizes estimators bench test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +36,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 figure1: $(INSTALLED) ## Experiment 1, the paper's Figure 2: train what is missing and draw it
 	$(PY) -m reproduce.figure figure=figure1 $(OVERRIDES)
 
-step-sizes: $(INSTALLED) ## Choose Adagrad's step size for each data set and algorithm
-	$(PY) -m reproduce.step_sizes $(ARGS)
+figure2: $(INSTALLED) ## Experiment 2, the paper's Figure 3: marginal log-likelihoods
+	$(PY) -m reproduce.figure figure=figure2 estimator=$(FIGURE2_ESTIMATOR) $(OVERRIDES)
+
+step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
+	$(PY) -m reproduce.step_sizes selection=$(SELECTION) $(ARGS)
+
+estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
+	$(PY) -m benchmarks.estimators $(ARGS)
 
 bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)
@@ -52,4 +60,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/wandb results/sweeps results/bench.json
+	rm -rf results/runs results/figure1 results/figure2 results/wandb results/sweeps results/bench.json

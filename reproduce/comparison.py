@@ -141,7 +141,7 @@ def compare(
         return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in _DTYPES.items()})
     table = pd.concat(parts, ignore_index=True)
     table["difference"] = table["ours"] - table["published"]
-    return _sorted(table.loc[:, list(COLUMNS)].astype(_DTYPES))
+    return in_paper_order(table.loc[:, list(COLUMNS)].astype(_DTYPES))
 
 
 def summarise(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -192,9 +192,9 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
                 str(row.n_latent),
                 algorithm_name(str(row.algorithm)),
                 str(row.split),
-                _nats(row.published),
-                _nats(row.ours) + (f" ± {half:.1f}" if np.isfinite(half) else ""),
-                _nats(row.difference, sign="+"),
+                nats(row.published),
+                nats(row.ours) + (f" ± {half:.1f}" if np.isfinite(half) else ""),
+                nats(row.difference, sign="+"),
             ]
         )
     fewest, most = rows["n_seeds"].min(), rows["n_seeds"].max()
@@ -205,7 +205,7 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
         f"Variational bound in nats per datapoint at {short_number(at)} training samples; "
         f"ours: mean over {seeds}{interval}; difference: ours − published."
     )
-    return f"{caption}\n\n{_aligned(table, right=(1, 4, 5, 6))}"
+    return f"{caption}\n\n{aligned(table, right=(1, 4, 5, 6))}"
 
 
 def _matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.DataFrame:
@@ -220,7 +220,7 @@ def _round_marks(last: float | np.integer) -> NDArray[np.int64]:
     return np.array([mark for mark in marks if mark <= last], dtype=np.int64)
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+def in_paper_order(table: pd.DataFrame) -> pd.DataFrame:
     """In the paper's order, which is neither the alphabet's nor the file's."""
     known = {"dataset": list(DATASET_NAMES), "algorithm": list(ALGORITHMS)}
     known["split"] = ["train", "test"]
@@ -234,11 +234,12 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values([*_CURVE, "samples"], key=rank, ignore_index=True)
 
 
-def _nats(value: object, sign: str = "") -> str:
+def nats(value: object, sign: str = "") -> str:
+    """Write a number of nats, with a minus sign rather than a hyphen."""
     return f"{value:{sign}.1f}".replace("-", "−")
 
 
-def _aligned(table: list[list[str]], right: Iterable[int]) -> str:
+def aligned(table: list[list[str]], right: Iterable[int]) -> str:
     """Lay out a Markdown table; `right` names the columns of numbers, header row first."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     numbers = set(right)

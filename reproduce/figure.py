@@ -6,12 +6,12 @@
 import sys
 from collections.abc import Sequence
 
-from reproduce import bound_figure, cli, config, runner
+from reproduce import bound_figure, cli, config, likelihood_figure, runner
 from reproduce.errors import UserError
 from reproduce.plan import make_plan
 from reproduce.provenance import provenance
 
-FINISH = {"figure1": bound_figure.finish}
+FINISH = {"figure1": bound_figure.finish, "figure2": likelihood_figure.finish}
 """What turns stored cells into each figure."""
 
 

@@ -152,7 +152,7 @@ def main() -> int:
     current = OmegaConf.to_container(config.compose_config([]).step_sizes)
     assert isinstance(current, dict)
     for row in chosen.itertuples():
-        current.setdefault(row.entry, {})[row.algorithm] = row.step_size
+        current.setdefault(str(row.entry), {})[str(row.algorithm)] = row.step_size
     body = OmegaConf.to_yaml(OmegaConf.create({"step_sizes": current}))
     write_text(CONF / "step_sizes.yaml", HEADER + body)
     folder = Path(settings.selection.folder)

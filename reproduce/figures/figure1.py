@@ -8,12 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.legend_handler import HandlerTuple
-from matplotlib.lines import Line2D
 
 from reproduce.figures import style
-from reproduce.figures.panel import DASHES, Panel, axis_for, draw_curves, note, set_axes
-from reproduce.figures.style import AlgorithmStyle
+from reproduce.figures.panel import Panel, axis_for, draw_curves, draw_legend, note, set_axes
 
 __all__ = ["PAPER_PANELS", "Panel", "build", "draw"]
 
@@ -105,7 +102,7 @@ def build(
                 leads = position == 0 or row[position - 1].dataset != panel.dataset
                 set_axes(ax, panel, axes[panel], notes[panel], note_lines, leads)
                 draw_curves(ax, ours[panel], theirs[panel], styles)
-        _legend(slots[None], styles, in_paper)
+        draw_legend(slots[None], styles, in_paper)
         if title:
             figure.suptitle(title, weight="bold")
         style.freeze_layout(figure)
@@ -156,27 +153,6 @@ def _canvas(rows: list[list[Panel]], footnote: str) -> tuple[Figure, dict[Panel 
     slot = grid[short[-1], len(rows[short[-1]])] if short else grid[:, columns]
     slots[None] = figure.add_subplot(slot, label="legend")
     return figure, slots
-
-
-def _legend(ax: Axes, styles: dict[str, AlgorithmStyle], in_paper: set[str]) -> None:
-    ax.set_axis_off()
-    entries: dict[str, Line2D | tuple[Line2D, ...]] = {}
-    for look in styles.values():
-        for split, dash in DASHES.items():
-            face = look.colour if split == "train" else "white"
-            entries[f"{look.name} ({split})"] = Line2D(
-                [], [], color=look.colour, linestyle=dash, marker=look.marker,
-                markersize=style.MARKER_SIZE, markerfacecolor=face,
-            )  # fmt: skip
-    if in_paper:
-        entries["published (light)"] = tuple(
-            Line2D([], [], color=look.light, linewidth=style.PUBLISHED_WIDTH)
-            for algorithm, look in styles.items()
-            if algorithm in in_paper
-        )
-    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0.3)}
-    ax.legend(list(entries.values()), list(entries), loc="center", handlelength=3.4,
-              labelspacing=0.8, handler_map=side_by_side)  # fmt: skip
 
 
 def _footnote(first: str | None, published: bool) -> str:

@@ -1,12 +1,14 @@
 """One panel of learning curves: its axes, the curves in it, and a note of how far ours goes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     FixedLocator,
     FuncFormatter,
@@ -103,9 +105,16 @@ def set_axes(ax: Axes, panel: Panel, axis: Axis, note: str, note_lines: int, lea
 
 
 def draw_curves(
-    ax: Axes, ours: pd.DataFrame, theirs: pd.DataFrame, styles: dict[str, AlgorithmStyle]
+    ax: Axes,
+    ours: pd.DataFrame,
+    theirs: pd.DataFrame,
+    styles: dict[str, AlgorithmStyle],
+    splits: Mapping[str, str] = FIGURE2_SPLITS,
 ) -> None:
-    """Published curves, light and behind; the mean over our seeds with its band in front."""
+    """Published curves, light and behind; the mean over our seeds with its band in front.
+
+    `splits` says which of our splits stands for a published one.
+    """
     for algorithm, look in styles.items():
         for split, dash in DASHES.items():
             paper = _curve(theirs, algorithm, split).sort_values("samples")
@@ -113,7 +122,7 @@ def draw_curves(
                 ax.plot(paper["samples"], paper["value"], color=look.light, linestyle=dash,
                         linewidth=style.PUBLISHED_WIDTH, zorder=2,
                         gid=f"published:{algorithm}:{split}")  # fmt: skip
-            mean = over_seeds(_curve(ours, algorithm, FIGURE2_SPLITS[split]))
+            mean = over_seeds(_curve(ours, algorithm, splits[split]))
             if not mean["n_seeds"].any():
                 continue
             x, face = mean["samples"], look.colour if split == "train" else "white"
@@ -131,6 +140,28 @@ def draw_curves(
                 ax.plot(end["samples"], end["mean"], look.marker, color=look.colour, clip_on=False,
                         markerfacecolor=face, markersize=style.MARKER_SIZE, zorder=5,
                         gid=f"end:{algorithm}:{split}")  # fmt: skip
+
+
+def draw_legend(ax: Axes, styles: dict[str, AlgorithmStyle], in_paper: set[str]) -> None:
+    """Algorithms with the line of each split, and the shades of those in the paper."""
+    ax.set_axis_off()
+    entries: dict[str, Line2D | tuple[Line2D, ...]] = {}
+    for look in styles.values():
+        for split, dash in DASHES.items():
+            face = look.colour if split == "train" else "white"
+            entries[f"{look.name} ({split})"] = Line2D(
+                [], [], color=look.colour, linestyle=dash, marker=look.marker,
+                markersize=style.MARKER_SIZE, markerfacecolor=face,
+            )  # fmt: skip
+    if in_paper:
+        entries["published (light)"] = tuple(
+            Line2D([], [], color=look.light, linewidth=style.PUBLISHED_WIDTH)
+            for algorithm, look in styles.items()
+            if algorithm in in_paper
+        )
+    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0.3)}
+    ax.legend(list(entries.values()), list(entries), loc="center", handlelength=3.4,
+              labelspacing=0.8, handler_map=side_by_side)  # fmt: skip
 
 
 def note(ours: pd.DataFrame, theirs: pd.DataFrame, axis: Axis) -> str:

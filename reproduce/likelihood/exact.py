@@ -132,6 +132,12 @@ class Square:
         """The model as an estimator takes it."""
         return Target(self, self.n_members, self.n_latent)
 
+    def mean(
+        self, z: Float[Tensor, "member *batch latent"]
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """E[x|z]."""
+        return z.square()
+
     def log_likelihood(
         self,
         x: Float[Tensor, "member batch pixel"],

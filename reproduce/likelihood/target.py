@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.decoders import NoiseKind
 from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 
 Progress = Callable[[int], None]
@@ -18,6 +19,14 @@ Progress = Callable[[int], None]
 @runtime_checkable
 class Likelihood(Protocol):
     """p(x|z) of a stack of models: any decoder of `reproduce.models`, or an exact test model."""
+
+    noise_kind: ClassVar[NoiseKind]
+
+    def mean(
+        self, z: Float[Tensor, "member *batch latent"]
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """E[x|z]."""
+        ...
 
     def log_likelihood(
         self,

@@ -20,6 +20,10 @@ LogDensity = Callable[[Tensor], Tensor]
 
 TARGET_ACCEPTANCE = 0.9
 ADAPTATION_FACTOR = 1.25
+JITTER = 0.5
+"""By up to this share a transition's step is shorter, at random: trajectories of one length can
+come back to where they began, or go round to the opposite point, for ever (Neal 2011, section
+5.4.2)."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import draw
+from likelihood_models import draw
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.modes import ModeMixture, climb, mode_mixture
 from reproduce.likelihood.prior_grid import PriorGrid

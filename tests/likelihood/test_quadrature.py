@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import draw, small, summed
+from likelihood_models import draw, small, summed
 from reproduce.errors import UserError
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.modes import mode_mixture

@@ -1,0 +1,232 @@
+"""Experiment 2 drawn as the paper's Figure 3: marginal log-likelihoods, ours and the published."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from reproduce.comparison import over_seeds
+from reproduce.figures import style
+from reproduce.figures.panel import draw_curves, draw_legend
+
+PAPER_Y = (-160.0, -100.0)
+SPLITS = {"train": "train", "test": "test"}
+SHORT = 0.25  # of the published curves: below this, the axis follows ours
+MILLION = 1e6
+
+
+@dataclass(frozen=True)
+class LikelihoodPanel:
+    """One panel: a dataset, a number of latent variables and a training-set size."""
+
+    dataset: str
+    n_latent: int
+    n_train: int
+
+    @property
+    def title(self) -> str:
+        """Title as in the paper, with the dataset where it is another."""
+        size = rf"$N_{{\mathrm{{train}}}}$ = {self.n_train:,}"
+        return size if self.dataset == "mnist" else f"{style.dataset_name(self.dataset)}, {size}"
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Those rows of `frame` (ours or published) that belong here."""
+        return frame[
+            (frame["dataset"] == self.dataset)
+            & (frame["n_latent"] == self.n_latent)
+            & (frame["n_train"] == self.n_train)
+        ]
+
+
+def draw(
+    estimates: pd.DataFrame,
+    published: pd.DataFrame,
+    panels: Sequence[LikelihoodPanel],
+    path_stem: Path,
+    *,
+    title: str | None = None,
+    footnote: str | None = None,
+) -> tuple[Path, Path]:
+    """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`.
+
+    Returns
+    -------
+    tuple[Path, Path]
+        The PNG and the PDF. The same data give the same bytes.
+
+    Raises
+    ------
+    UserError
+        Where the files cannot be written.
+    """
+    figure = build(estimates, published, panels, title=title, footnote=footnote)
+    return style.save(figure, path_stem)
+
+
+def build(
+    estimates: pd.DataFrame,
+    published: pd.DataFrame,
+    panels: Sequence[LikelihoodPanel],
+    *,
+    title: str | None = None,
+    footnote: str | None = None,
+) -> Figure:
+    """Lay out the panels side by side, as in the paper.
+
+    Parameters
+    ----------
+    estimates
+        Ours, of one estimator: `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `split`,
+        `samples`, `estimator`, `value` (nats per datapoint), `n_points`. A panel without any says
+        "not run".
+    published
+        The paper's, as `load_published("figure3")` gives them.
+    panels
+        What to draw.
+    title
+        Above everything.
+    footnote
+        Sentences put before the built-in explanation.
+
+    Returns
+    -------
+    Figure
+        Its axes are labelled `<dataset>-<n_train>` and `legend`; its lines have the ids
+        `ours:<algorithm>:<split>`, `published:<algorithm>:<split>` and `end:<algorithm>:<split>`.
+
+    Raises
+    ------
+    ValueError
+        Where there is no panel, or `estimates` holds several estimators.
+    """
+    if not panels:
+        raise ValueError("figure 2 needs at least one panel")
+    if estimates["estimator"].nunique() > 1:
+        raise ValueError("figure 2 draws one estimator at a time")
+    ours = {panel: _in_millions(panel.of(estimates)) for panel in panels}
+    theirs = {panel: _in_millions(panel.of(published)) for panel in panels}
+    in_paper = {name for frame in theirs.values() for name in frame["algorithm"]}
+    named = in_paper.union(*(frame["algorithm"] for frame in ours.values()))
+    styles = style.algorithm_styles(named)
+    with style.applied():
+        figure, slots, legend = _canvas(panels, _footnote(footnote, estimates, bool(in_paper)))
+        for panel, ax in slots.items():
+            # Over finite values only: a diverged member is no point of a linear axis.
+            shown = ours[panel][np.isfinite(ours[panel]["value"])]
+            _set_axes(ax, panel, shown, theirs[panel], leads=ax is next(iter(slots.values())))
+            draw_curves(ax, shown, theirs[panel], styles, SPLITS)
+        draw_legend(legend, styles, in_paper)
+        if title:
+            figure.suptitle(title, weight="bold")
+        style.freeze_layout(figure)
+    return figure
+
+
+def _in_millions(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(samples=frame["samples"] / MILLION)
+
+
+def _set_axes(
+    ax: Axes, panel: LikelihoodPanel, ours: pd.DataFrame, theirs: pd.DataFrame, leads: bool
+) -> None:
+    reached = float(ours["samples"].max()) if len(ours) else 0.0
+    published = float(theirs["samples"].max()) if len(theirs) else 0.0
+    zoomed = 0 < reached < SHORT * published
+    ax.set_xlim(0, (reached * 1.05 if zoomed or not published else max(published, reached)) or 1)
+    ax.set_ylim(*(PAPER_Y if published else _filled(ours)))
+    ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel("# Training samples evaluated (millions)")
+    if leads:
+        ax.set_ylabel("marginal log-likelihood (nats)")
+    note = _note(ours, zoomed, published)
+    ax.set_title(panel.title, pad=9 + 1.3 * style.NOTE_SIZE * (note.count("\n") + 1))
+    ax.annotate(
+        note, (0.5, 1), (0, 5), ha="center", va="bottom", xycoords="axes fraction",
+        textcoords="offset points", linespacing=1.2, size=style.NOTE_SIZE, color=style.MUTED,
+        gid="note",
+    )  # fmt: skip
+
+
+def _filled(ours: pd.DataFrame) -> tuple[float, float]:
+    """A range that `ours` fills; without any, an empty one that can be drawn."""
+    if ours.empty:
+        return (0.0, 1.0)
+    low, high = float(ours["value"].min()), float(ours["value"].max())
+    margin = 0.06 * (high - low) or 1.0
+    return (low - margin, high + margin)
+
+
+def _note(ours: pd.DataFrame, zoomed: bool, published: float) -> str:
+    """How far ours goes and with how many seeds; a line an algorithm where they differ."""
+    notes: dict[str, str] = {}
+    for algorithm in style.algorithm_styles(ours["algorithm"]):
+        mine = ours[ours["algorithm"] == algorithm]
+        means = over_seeds(mine[mine["split"] == "test"])
+        seeds = int(mine["seed"].nunique())
+        few = int(means["n_seeds"].iloc[-1]) if len(means) else seeds
+        count = f"{few} of {seeds}" if few < seeds else str(seeds)
+        plural = "" if seeds == 1 else "s"
+        notes[style.algorithm_name(algorithm)] = (
+            f"{mine['samples'].max():.3g} million samples, {count} seed{plural}"
+        )
+    if not notes:
+        return "not run"
+    distinct = set(notes.values())
+    text = (
+        f"ours: {distinct.pop()}"
+        if len(distinct) == 1
+        else "\n".join(f"{name}: {note}" for name, note in notes.items())
+    )
+    return text + (f"\n(axis cut: published curves go to {published:.0f})" if zoomed else "")
+
+
+def _canvas(
+    panels: Sequence[LikelihoodPanel], footnote: str
+) -> tuple[Figure, dict[LikelihoodPanel, Axes], Axes]:
+    """Figure with its footnote, and empty axes for every panel and the legend."""
+    total = 3.6 * len(panels) + 1.8 + 0.5
+    lines = textwrap.wrap(footnote, int((total - 0.3) / (style.FOOTNOTE_SIZE * 0.54 / 72)))
+    foot = (len(lines) * style.FOOTNOTE_SIZE * 1.26 + 10) / 72
+    high = 3.9 + foot
+    figure = Figure(figsize=(total, high))
+    FigureCanvasAgg(figure)
+    inside = (0.04 / total, foot / high, 1 - 0.08 / total, 1 - foot / high)
+    figure.set_layout_engine("constrained", rect=inside)
+    figure.text(0.15 / total, (foot - 0.04) / high, "\n".join(lines), va="top", linespacing=1.25,
+                size=style.FOOTNOTE_SIZE, color=style.MUTED, gid="footnote")  # fmt: skip
+    grid = figure.add_gridspec(1, len(panels) + 1, width_ratios=[3.6] * len(panels) + [1.8])
+    slots = {
+        panel: figure.add_subplot(grid[0, column], label=f"{panel.dataset}-{panel.n_train}")
+        for column, panel in enumerate(panels)
+    }
+    return figure, slots, figure.add_subplot(grid[0, len(panels)], label="legend")
+
+
+def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> str:
+    estimator = str(estimates["estimator"].iloc[0]) if len(estimates) else "nothing"
+    n_points = sorted(set(estimates["n_points"]))
+    counts = " or ".join(f"{count:,}" for count in n_points) or "no"
+    sentences = [
+        first.strip() if first else "",
+        f"log p(x) estimated by {estimator} on the first {counts} images of each split, from "
+        "snapshots of the models.",
+        "Lines: mean over seeds, from mark to mark; the marker is where ours ends.",
+        "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
+        "Light lines behind: the curves published by Kingma & Welling (2013, Figure 3), which "
+        "their own estimator (HMC and a density fitted to its samples) gave."
+        if published
+        else "",
+        "Grey levels under a Bernoulli are no normalised density: values compare with each other "
+        "and with the paper's only.",
+    ]
+    return " ".join(filter(None, sentences))

@@ -1,0 +1,315 @@
+"""Annealed importance sampling with HMC transitions, and bounds from both sides.
+
+Neal 2001, doi:10.1023/A:1008923215028: chains go from the prior to the posterior through
+p_beta(z) ~ p(z) p(x|z)^beta, and their weights' mean estimates p(x); its logarithm is too low in
+expectation. Backwards, from an exact sample of the posterior, the same chains bound log p(x) from
+above (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543); an exact sample is at hand where x was
+simulated from the model, so that there the gap of both bounds the error.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from reproduce.errors import UserError
+from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.models.gaussian import standard_normal_log_prob
+from reproduce.randomness import generator
+from reproduce.samplers.hmc import JITTER, Chains, hmc_step
+
+BATCH = 50  # datapoints at once
+N_PILOT, PILOT_CHAINS = 200, 8
+FIRST_BETA = 1e-6
+INITIAL_STEP = 1.0
+PILOT_ACCEPTANCE, PILOT_GAIN = 0.8, 0.4
+SMOOTHED = 9  # of the pilot's temperatures
+LEAST_ESS = 3
+
+
+class Ais:
+    """Annealed importance sampling.
+
+    For each datapoint a pilot run of few chains, with random numbers of its own, finds at which
+    temperatures the log-likelihood varies and which steps are accepted; the schedule (equal parts
+    of the standard deviation of the increments) and the step sizes are then frozen.
+
+    Parameters
+    ----------
+    n_temperatures
+        From the prior (excluded) to the posterior (included).
+    n_chains
+        Whose weights are averaged.
+    n_leapfrog
+        Steps of the integrator in a transition, of which there is one at each temperature.
+
+    Raises
+    ------
+    UserError
+        For numbers that are too small.
+    """
+
+    name = "ais"
+
+    def __init__(self, n_temperatures: int = 4000, n_chains: int = 64, n_leapfrog: int = 2) -> None:
+        for setting, value, least in (
+            ("n_temperatures", n_temperatures, 2),
+            ("n_chains", n_chains, 2),
+            ("n_leapfrog", n_leapfrog, 1),
+        ):
+            if not value >= least:
+                raise UserError(f"estimator.{setting} must be at least {least}, not {value}.")
+        self.n_temperatures, self.n_chains, self.n_leapfrog = n_temperatures, n_chains, n_leapfrog
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        target: Target,
+        x: Float[Tensor, "member batch pixel"],
+        seeds: Sequence[int],
+        progress: Progress = lambda _: None,
+    ) -> Estimate:
+        """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
+
+        Diagnostics: `ess` of the chains' weights, `acceptance_rate`.
+        """
+        parts = []
+        for number, rows in enumerate(x.split(BATCH, 1)):
+            path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
+            path.pilot(self.n_temperatures)
+            log_weight, acceptance = path.forward(self.n_chains)
+            parts.append(_summary(log_weight, acceptance))
+            progress(rows.shape[1])
+        return Estimate.joined(parts)
+
+    @torch.no_grad()
+    def reverse(
+        self,
+        target: Target,
+        x: Float[Tensor, "member batch pixel"],
+        z: Float[Tensor, "member batch latent"],
+        seeds: Sequence[int],
+    ) -> Float[Tensor, "member batch"]:
+        """Upper bound of log p(x) in expectation, nats, from exact samples z of p(z|x)."""
+        parts = []
+        pairs = zip(x.split(BATCH, 1), z.split(BATCH, 1), strict=True)
+        for number, (rows, at) in enumerate(pairs):
+            path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
+            path.pilot(self.n_temperatures)
+            log_weight = path.backward(at, self.n_chains).double()
+            parts.append(math.log(self.n_chains) - torch.logsumexp(-log_weight, 1))
+        return torch.cat(parts, 1)
+
+
+@dataclass(frozen=True)
+class Bidirectional:
+    """Both bounds on data simulated from the model (bidirectional Monte Carlo).
+
+    Attributes
+    ----------
+    lower, upper
+        Of log p(x) in nats, (member, batch).
+    """
+
+    lower: Float[Tensor, "member batch"]
+    upper: Float[Tensor, "member batch"]
+
+    @property
+    def gap(self) -> Float[Tensor, " member"]:
+        """Mean of upper − lower: in expectation it bounds the error of each."""
+        return (self.upper - self.lower).mean(1)
+
+
+def bidirectional(target: Target, ais: Ais, n_points: int, seeds: Sequence[int]) -> Bidirectional:
+    """Simulate data from the model and bound their log p(x) from both sides."""
+    z, x = simulate(target, n_points, seeds)
+    return Bidirectional(ais(target, x, seeds).value, ais.reverse(target, x, z, seeds))
+
+
+@torch.no_grad()
+def simulate(
+    target: Target, n_points: int, seeds: Sequence[int]
+) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member batch pixel"]]:
+    """Draw z from the prior and x from p(x|z): z is then an exact sample of p(z|x)."""
+    draw = torch.rand if target.likelihood.noise_kind == "uniform" else torch.randn
+    sources = [generator(target.device, seed, "simulate") for seed in seeds]
+    shape = (n_points, target.n_latent)
+    z = torch.stack([torch.randn(shape, generator=s, device=target.device) for s in sources])
+    # The images' size is not known before one is decoded: noise is made for each in turn.
+    size = target.likelihood.mean(z[:, :1]).shape[-1]
+    noise = torch.stack(
+        [draw((n_points, size), generator=s, device=target.device) for s in sources]
+    )
+    return z, target.likelihood.sample(z, noise)
+
+
+class _Path:
+    """The annealed densities of a batch of datapoints, with schedule and step sizes."""
+
+    def __init__(
+        self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int, n_leapfrog: int
+    ) -> None:
+        self.target, self.x, self.seeds = target, x, seeds
+        self.number, self.n_leapfrog = number, n_leapfrog
+        self.beta = torch.empty(0)  # (temperature, member, batch), increasing to one
+        self.step_size = torch.empty(0)  # the same
+
+    def pilot(self, n_temperatures: int) -> None:
+        """Set schedule and step sizes from a run of few chains on a fixed schedule."""
+        fixed = torch.logspace(math.log10(FIRST_BETA), 0, N_PILOT, device=self.target.device)
+        z = self._start(PILOT_CHAINS, "pilot")
+        step = torch.full(z.shape[::2], INITIAL_STEP, device=z.device)  # (member, batch)
+        chains = Chains.at(self._annealed(fixed[0].expand(step.shape)), z)
+        before, steps, spread = fixed[0].expand(step.shape), [], []
+        for number, beta in enumerate(fixed):
+            now = beta.expand(step.shape)
+            chains = _reheated(chains, before, now)
+            before = now
+            for repeat in range(2):
+                moved, accepted = self._move(
+                    chains, now, step, "pilot", 2 * number + repeat, PILOT_CHAINS
+                )
+                chains = moved
+                excess = accepted.float().mean(1) - PILOT_ACCEPTANCE
+                step = (step * (PILOT_GAIN * excess).exp()).clamp(1e-4, 2.0)
+            steps.append(step)
+            spread.append(_log_likelihood(chains, now).std(1))
+        log_step = _smoothed(torch.stack(steps).log())
+        spread = _smoothed(torch.stack(spread))
+        # The log weight of a chain gains (difference of beta) x log-likelihood at each step:
+        # equal shares of the integral of the standard deviation over beta.
+        width = torch.diff(fixed, prepend=fixed.new_zeros(1)).view(-1, 1, 1)
+        cumulative = (spread * width).cumsum(0)
+        wanted = torch.linspace(0, 1, n_temperatures + 1, device=z.device)[1:]
+        self.beta, place = _inverse(cumulative, fixed, wanted)
+        low = place.floor().long().clamp(max=N_PILOT - 2)
+        share = place - low
+        logs = log_step.gather(0, low) * (1 - share) + log_step.gather(0, low + 1) * share
+        self.step_size = logs.exp()
+
+    def forward(self, n_chains: int) -> tuple[Tensor, Tensor]:
+        """Log weights (member, chain, batch) of chains from the prior, and their acceptance."""
+        chains = Chains.at(self._annealed(self.beta[0]), self._start(n_chains, "forward"))
+        log_weight = self.beta[0].unsqueeze(1) * _log_likelihood(chains, self.beta[0])
+        acceptance = torch.zeros_like(self.beta[0])
+        for t in range(len(self.beta) - 1):
+            if t:
+                chains = _reheated(chains, self.beta[t - 1], self.beta[t])
+            chains, accepted = self._move(
+                chains, self.beta[t], self.step_size[t], "forward", t, n_chains
+            )
+            acceptance += accepted.float().mean(1)
+            gain = (self.beta[t + 1] - self.beta[t]).unsqueeze(1)
+            log_weight += gain * _log_likelihood(chains, self.beta[t])
+        return log_weight, acceptance / (len(self.beta) - 1)
+
+    def backward(self, z: Float[Tensor, "member batch latent"], n_chains: int) -> Tensor:
+        """Log weights (member, chain, batch) of the same path gone back from exact samples."""
+        start = z.unsqueeze(1).expand(-1, n_chains, -1, -1)
+        last = len(self.beta) - 1
+        chains = Chains.at(self._annealed(self.beta[last]), start)
+        gain = self.beta[last] - self.beta[last - 1]
+        log_weight = gain.unsqueeze(1) * _log_likelihood(chains, self.beta[last])
+        for t in range(last - 1, -1, -1):
+            chains = _reheated(chains, self.beta[t + 1], self.beta[t])
+            chains, _ = self._move(chains, self.beta[t], self.step_size[t], "backward", t, n_chains)
+            gain = self.beta[t] - self.beta[t - 1] if t else self.beta[0]
+            log_weight += gain.unsqueeze(1) * _log_likelihood(chains, self.beta[t])
+        return log_weight
+
+    def _annealed(self, beta: Float[Tensor, "member batch"]) -> Callable[[Tensor], Tensor]:
+        def log_density(z: Tensor) -> Tensor:
+            log_likelihood = self.target.likelihood.log_likelihood(self.x, z)
+            return standard_normal_log_prob(z) + beta.unsqueeze(1) * log_likelihood
+
+        return log_density
+
+    def _move(
+        self, chains: Chains, beta: Tensor, step: Tensor, run: str, number: int, n_chains: int
+    ) -> tuple[Chains, Tensor]:
+        shape = (n_chains, self.x.shape[1], self.target.n_latent)
+        momentum, uniform = [], []
+        for seed in self.seeds:
+            source = generator(self.target.device, seed, "ais", run, self.number, number)
+            momentum.append(torch.randn(shape, generator=source, device=self.x.device))
+            uniform.append(torch.rand(2, *shape[:-1], generator=source, device=self.x.device))
+        accept, shorter = torch.stack(uniform, 1)
+        size = step.unsqueeze(1) * (1 - JITTER * shorter)
+        return hmc_step(
+            self._annealed(beta), chains, size, self.n_leapfrog, torch.stack(momentum), accept,
+        )  # fmt: skip
+
+    def _start(self, n_chains: int, run: str) -> Tensor:
+        shape = (n_chains, self.x.shape[1], self.target.n_latent)
+        device = self.target.device
+        sources = [generator(device, seed, "ais start", run, self.number) for seed in self.seeds]
+        return torch.stack([torch.randn(shape, generator=s, device=device) for s in sources])
+
+
+def _log_likelihood(chains: Chains, beta: Float[Tensor, "member batch"]) -> Tensor:
+    """log p(x|z) back from log p(z) + beta log p(x|z), which needs no evaluation."""
+    prior = standard_normal_log_prob(chains.position)
+    return (chains.log_density - prior) / beta.unsqueeze(1)
+
+
+def _reheated(chains: Chains, before: Tensor, now: Tensor) -> Chains:
+    """The same positions under another temperature, without an evaluation."""
+    ratio = (now / before).unsqueeze(1)
+    prior = standard_normal_log_prob(chains.position)
+    z = chains.position
+    return Chains(
+        z,
+        prior + ratio * (chains.log_density - prior),
+        -z + ratio.unsqueeze(-1) * (chains.gradient + z),
+    )
+
+
+def _smoothed(values: Float[Tensor, "temperature member batch"]) -> Tensor:
+    """Moving average over neighbouring temperatures."""
+    flat = values.flatten(1).mT.unsqueeze(1)
+    half = SMOOTHED // 2
+    padded = torch.nn.functional.pad(flat, (half, half), mode="replicate")
+    mean = torch.nn.functional.avg_pool1d(padded, SMOOTHED, stride=1)
+    return mean.squeeze(1).mT.reshape(values.shape)
+
+
+def _inverse(
+    cumulative: Float[Tensor, "temperature member batch"], beta: Tensor, wanted: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where `cumulative` reaches the shares `wanted` of its end, each datapoint its own.
+
+    Returns
+    -------
+    tuple
+        The temperatures, linear between those of `beta`, and their places among them, both
+        (wanted, member, batch).
+    """
+    shape = cumulative.shape
+    table = (cumulative / cumulative[-1:]).flatten(1).mT.contiguous()
+    table = torch.cat([torch.zeros_like(table[:, :1]), table], 1)
+    nodes = torch.cat([beta.new_zeros(1), beta])
+    at = wanted.expand(len(table), -1).contiguous()
+    high = torch.searchsorted(table, at).clamp(1, table.shape[1] - 1)
+    lower, upper = table.gather(1, high - 1), table.gather(1, high)
+    share = ((at - lower) / (upper - lower).clamp_min(1e-30)).clamp(0, 1)
+    found = nodes[high - 1] + share * (nodes[high] - nodes[high - 1])
+    found[:, -1] = 1.0
+    place = (high - 2 + share).clamp_min(0)
+    return (
+        found.mT.reshape(-1, *shape[1:]),
+        place.mT.reshape(-1, *shape[1:]),
+    )
+
+
+def _summary(log_weight: Tensor, acceptance: Tensor) -> Estimate:
+    n_chains = log_weight.shape[1]
+    log_weight = log_weight.double()
+    value = torch.logsumexp(log_weight, 1) - math.log(n_chains)
+    relative = (log_weight - value.unsqueeze(1)).exp()
+    ess = n_chains / relative.square().mean(1)
+    stderr = relative.std(1) / n_chains**0.5
+    diagnostics = {"ess": ess.float(), "acceptance_rate": acceptance}
+    return Estimate(value, stderr, ess > LEAST_ESS, diagnostics)

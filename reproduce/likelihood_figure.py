@@ -1,0 +1,215 @@
+"""Experiment 2 from stored snapshots: the marginal log-likelihood, as in the paper's Figure 3."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from reproduce import config, estimates
+from reproduce.errors import UserError
+from reproduce.estimates import ConfiguredEstimator, Question
+from reproduce.figures import figure2
+from reproduce.figures.figure2 import LikelihoodPanel
+from reproduce.files import write_json, write_with
+from reproduce.likelihood_comparison import compare_likelihoods, markdown_likelihood_table
+from reproduce.plan import Plan, marks_of
+from reproduce.plan_manifest import manifest
+from reproduce.published import load_published
+from reproduce.runner import Divergence
+from reproduce.runtime import available_cores, choose_device, prepare
+from reproduce.schedule import rounded
+from reproduce.store import Store
+from reproduce.trained import snapshots_of
+from reproduce.training import Job, block_samples, last_mark
+from reproduce.values import whole_number
+
+PAPER = "Figure 3 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
+FEW_ITERATIONS = 10
+COLUMNS = [
+    "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "estimator",
+    "value", "stderr", "n_points", "n_untrusted",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """One estimate the figure needs: a question about members of a job."""
+
+    job: Job
+    question: Question
+    estimator: ConfiguredEstimator
+
+    @property
+    def store(self) -> Store:
+        """Where the members are."""
+        return Store(self.job.store)
+
+    def unanswered(self) -> list[int]:
+        """Members without the estimate."""
+        return [
+            seed
+            for seed in self.job.seeds
+            if estimates.kept(self.store, self.question, seed, self.estimator) is None
+        ]
+
+    def reachable(self, seeds: Sequence[int]) -> list[int]:
+        """Those of `seeds` that have a snapshot."""
+        have = snapshots_of(self.store, self.question.cell).get(self.question.samples, [])
+        return [seed for seed in seeds if seed in have]
+
+
+def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> None:
+    """Estimate what is missing; write figure, estimates, comparison and manifest."""
+    tasks = make_tasks(plan)
+    missing = answer(tasks, plan, terminal)
+    found = collect(tasks)
+    curves = pd.concat(
+        [Store(job.store).curves(job.cell, job.seeds, last_mark(job)) for job in plan.jobs]
+    )
+    published = load_published("figure3")
+    comparison = compare_likelihoods(found, published)
+    for name, frame in (
+        ("curves.csv", curves),
+        ("likelihood.csv", found),
+        ("comparison.csv", comparison),
+    ):
+        write_with(plan.path(name), lambda path, frame=frame: frame.to_csv(path, index=False))
+    drawn = str(tasks[0].estimator.name)
+    figure2.draw(
+        found[found["estimator"] == drawn],
+        published,
+        [LikelihoodPanel(p.dataset, p.n_latent, _n_train(p.n_train)) for p in plan.panels],
+        plan.path("figure2"),
+        title=plan.title,
+        footnote=_few_iterations(plan.jobs),
+    )
+    used = {task.estimator.digest: task.estimator for task in tasks}
+    about = {
+        "estimators": {e.name: {"settings": e.settings, "digest": d} for d, e in used.items()},
+        "missing_snapshots": missing,
+        "remarks": _few_iterations(plan.jobs),
+    }
+    write_json(plan.path("manifest.json"), {**manifest(plan, PAPER, diverged), **about})
+    if not comparison.empty:
+        terminal.print(markdown_likelihood_table(comparison), markup=False, highlight=False)
+
+
+def make_tasks(plan: Plan) -> list[Task]:
+    """Name every estimate of the figure: the chosen estimator's first, at all marks."""
+    chosen = ConfiguredEstimator.from_config(plan.settings.estimator)
+    tasks = [task for job in plan.jobs for task in _tasks(plan, job, chosen, None)]
+    name = plan.settings.figure.beside
+    if name is not None and name != chosen.name:
+        kept = [o for o in plan.overrides if not o.lstrip("+").startswith("estimator")]
+        composed = config.compose_config(
+            [*(o for o in kept if not o.startswith("+algorithm.")), f"estimator={name}"]
+        )
+        beside = ConfiguredEstimator.from_config(composed.estimator)
+        at = [whole_number("beside_at of a budget", mark) for mark in plan.budget.beside_at]
+        tasks += [task for job in plan.jobs for task in _tasks(plan, job, beside, at)]
+    return tasks
+
+
+def _tasks(
+    plan: Plan, job: Job, estimator: ConfiguredEstimator, only: list[int] | None
+) -> list[Task]:
+    n_points = whole_number("n_points of a budget", plan.budget.n_points)
+    nominal = marks_of(plan.budget, job.samples)
+    if only is not None:
+        nominal = [mark for mark in nominal if mark in only or mark == job.samples]
+    block = block_samples(job.cell)
+    marks = sorted({rounded(mark, block) for mark in nominal})
+    return [
+        Task(job, Question(job.cell, mark, split, n_points), estimator)
+        for mark, split in product(marks, ("train", "test"))
+    ]
+
+
+def answer(tasks: Sequence[Task], plan: Plan, terminal: Console) -> list[dict[str, object]]:
+    """Make the estimates that are missing, with a progress bar; return those without snapshots."""
+    left = [(task, seeds) for task in tasks if (seeds := task.unanswered())]
+    possible = [(task, have) for task, seeds in left if (have := task.reachable(seeds))]
+    prepare(available_cores())
+    device = choose_device(str(plan.settings.device))
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("elapsed"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=terminal) as bar:
+        total = sum(task.question.n_points * len(seeds) for task, seeds in possible)
+        row = bar.add_task("estimating log p(x)", total=total) if possible else None
+        for task, seeds in possible:
+            done = 0
+
+            def advance(points: int, members: int = len(seeds)) -> None:
+                nonlocal done
+                done += points
+                if row is not None:
+                    bar.advance(row, points * members)
+
+            found, seconds = estimates.estimate(
+                task.store, task.question, seeds, task.estimator, task.job.data_dir, device, advance
+            )
+            advance(task.question.n_points - done)
+            estimates.keep(task.store, task.question, seeds, task.estimator, found, seconds)
+    missing: list[dict[str, object]] = [
+        {"cell": task.job.cell.id, "seed": seed, "samples": task.question.samples}
+        for task, seeds in left
+        for seed in seeds
+        if seed not in task.reachable(seeds)
+    ]
+    missing = [one for index, one in enumerate(missing) if one not in missing[:index]]
+    for one in missing:
+        terminal.print(
+            f"{one['cell']} seed {one['seed']} has no snapshot at {one['samples']:,} samples, so "
+            "the figure lacks this point; delete the member's folder to train it again.",
+            style="yellow",
+        )
+    return missing
+
+
+def collect(tasks: Sequence[Task]) -> pd.DataFrame:
+    """Read the estimates that there are, labelled in full."""
+    rows = []
+    for task in tasks:
+        cell, question = task.job.cell, task.question
+        for seed in task.job.seeds:
+            found = estimates.kept(task.store, question, seed, task.estimator)
+            if found is not None:
+                rows.append(
+                    {
+                        "dataset": cell.dataset,
+                        "n_latent": cell.n_latent,
+                        "n_train": cell.n_train,
+                        "algorithm": cell.algorithm,
+                        "seed": seed,
+                        **{name: found[name] for name in COLUMNS if name in found},
+                    }
+                )
+    if not rows:
+        raise UserError("There is no estimate to draw: no member has a snapshot.")
+    return pd.DataFrame(rows)[COLUMNS]
+
+
+def _few_iterations(jobs: Sequence[Job]) -> str | None:
+    """Say of which curves too few iterations were made to mean anything."""
+    few = [
+        (job.cell, last_mark(job) // block_samples(job.cell))
+        for job in jobs
+        if block_samples(job.cell) >= job.cell.n_train  # full-batch algorithms only
+        and last_mark(job) // block_samples(job.cell) < FEW_ITERATIONS
+    ]
+    sentences = [
+        f"{cell.algorithm.upper()} at N_train = {cell.n_train:,} has made {iterations} iterations "
+        "here, which proves nothing about it."
+        for cell, iterations in few
+    ]
+    return " ".join(sentences) or None
+
+
+def _n_train(n_train: int | None) -> int:
+    assert n_train is not None  # every panel of this figure has one
+    return n_train

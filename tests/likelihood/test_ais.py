@@ -1,0 +1,94 @@
+"""Annealed importance sampling: exact answers, and bounds from both sides."""
+
+import pytest
+import torch
+
+from likelihood_models import draw, small, summed
+from reproduce.errors import UserError
+from reproduce.likelihood.ais import Ais, bidirectional, simulate
+from reproduce.likelihood.exact import LinearGaussian, Square
+from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
+
+QUICK = {"n_temperatures": 200, "n_chains": 16}
+
+
+@pytest.mark.parametrize(("n_latent", "tolerance"), [(1, 0.05), (3, 0.08)])
+def test_linear_gaussian(n_latent, tolerance):
+    model = LinearGaussian.random(n_latent, 64, 0.25)
+    x = draw(model, 8, 64)
+    found = Ais(n_temperatures=1500)(model.target, x, (0, 1))
+    error = found.value - model.exact(x)
+    assert error.mean().abs() < tolerance
+    assert 0.4 < float(error.square().mean().sqrt() / found.stderr.mean()) < 1.8
+    assert found.trusted.all()
+    assert (found.diagnostics["acceptance_rate"] > 0.5).all()
+
+
+def test_two_modes():
+    model = Square(0.05)
+    x = draw(model, 30, 1)
+    found = Ais(n_temperatures=1000)(model.target, x, (0,))
+    error = found.value - model.exact(x)
+    assert error.mean().abs() < 0.1
+    assert error.square().mean().sqrt() < 0.2
+
+
+def test_bounds_from_below_and_above():
+    """With few temperatures the bounds are loose, and on the right sides of the truth."""
+    model = LinearGaussian.random(5, 64, 0.25)
+    z, x = simulate(model.target, 30, (0, 1))
+    ais = Ais(n_temperatures=60, n_chains=4)
+    exact = model.exact(x)
+    below = exact - ais(model.target, x, (0, 1)).value
+    above = ais.reverse(model.target, x, z, (0, 1)) - exact
+    for distance in (below, above):
+        stderr = distance.std() / distance.numel() ** 0.5
+        assert float(distance.mean()) > 3 * float(stderr)
+
+
+def test_more_temperatures_close_the_gap():
+    model = LinearGaussian.random(3, 64, 0.25)
+    loose, tight = (
+        bidirectional(model.target, Ais(n_temperatures=n, n_chains=16), 10, (0, 1)).gap.mean()
+        for n in (40, 600)
+    )
+    assert abs(float(tight)) < 0.15
+    assert float(loose) > float(tight) + 0.3
+
+
+@pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])
+def test_decoders_against_brute_force(decoder):
+    target, x = small(decoder, 1, std=0.5)
+    found = Ais(**QUICK)(target, x, (0, 1))
+    error = (found.value - summed(target, x)).abs()
+    assert (error < 5 * found.stderr + 0.02).all()
+
+
+def test_simulated_data_are_the_models():
+    model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1))
+    z, x = simulate(model.target, 500, (0, 1))
+    assert z.shape == (2, 500, 2)
+    noise = (x - model.mean(z)) / 0.3
+    assert float(noise.std()) == pytest.approx(1, abs=0.02)
+    assert float(z.std()) == pytest.approx(1, abs=0.06)
+    target, _ = small(BernoulliDecoder, 2)
+    binary = simulate(target, 50, (0, 1))[1]
+    assert set(binary.unique().tolist()) == {0.0, 1.0}
+
+
+def test_estimates_repeat_and_members_do_not_see_each_other():
+    model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1, 2))
+    x = draw(model, 4, 64)
+    estimate = Ais(**QUICK)
+    whole = estimate(model.target, x, (0, 1, 2))
+    assert torch.equal(whole.value, estimate(model.target, x, (0, 1, 2)).value)
+    one = LinearGaussian(model.weight[1:2], model.bias[1:2], model.std)
+    alone = estimate(one.target, x[1:2], (1,))
+    assert torch.allclose(whole.value[1:2], alone.value, atol=0.05)
+    assert not torch.equal(alone.value, estimate(one.target, x[1:2], (7,)).value)
+
+
+@pytest.mark.parametrize("setting", ["n_temperatures", "n_chains", "n_leapfrog"])
+def test_refusals(setting):
+    with pytest.raises(UserError, match=f"estimator.{setting} must be at least"):
+        Ais(**{setting: 0})

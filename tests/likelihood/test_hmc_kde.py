@@ -1,0 +1,100 @@
+"""The paper's estimator: right where the paper says so, and biased where it says so."""
+
+import pytest
+import torch
+
+from likelihood_models import draw, small, summed
+from reproduce.errors import UserError
+from reproduce.likelihood.exact import LinearGaussian, Square
+from reproduce.likelihood.hmc_kde import HmcKde
+from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
+
+
+def errors(n_latent, n_points=60, **settings):
+    model = LinearGaussian.random(n_latent, 64, 0.25)
+    x = draw(model, n_points, 64)
+    spread = model.posterior(x)[1].diagonal(dim1=-2, dim2=-1).sqrt()
+    assert float(spread.max()) < 0.05
+    found = HmcKde(**settings)(model.target, x, (0, 1))
+    return found.value - model.exact(x), found
+
+
+@pytest.mark.parametrize("n_latent", [1, 3])
+def test_few_dimensions(n_latent):
+    error, found = errors(n_latent)
+    assert error.mean().abs() < 0.1
+    assert error.square().mean().sqrt() < 0.3
+    assert found.diagnostics["acceptance_rate"].mean() == pytest.approx(0.9, abs=0.04)
+
+
+def test_its_bias_grows_with_the_dimension():
+    """Upwards, as theory says of a density fitted to 50 samples."""
+    means = [float(errors(n)[0].mean()) for n in (3, 10, 20)]
+    assert means[0] + 0.1 < means[1] < means[2] - 0.5
+    assert not errors(10)[1].trusted.any()
+
+
+def test_half_of_one_set_is_worse_than_two_sets():
+    split, _ = errors(3, split=True)
+    whole, _ = errors(3)
+    assert split.square().mean() > whole.square().mean()
+    estimator = HmcKde(split=True)
+    assert (estimator.n_fit, estimator.n_score) == (25, 25)
+
+
+def test_a_mode_that_the_chain_never_sees_is_missing():
+    """Two equal modes: an estimate from one is too low by log 2."""
+    model = Square(0.05)
+    x = torch.full((1, 40, 1), 2.0)
+    found = HmcKde()(model.target, x, (0,))
+    error = (found.value - model.exact(x)).mean()
+    assert float(error) == pytest.approx(-0.693, abs=0.1)
+
+
+@pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])
+def test_decoders_against_brute_force(decoder):
+    target, x = small(decoder, 1, std=0.5, n_points=40)
+    found = HmcKde()(target, x, (0, 1))
+    error = found.value - summed(target, x)
+    assert error.mean().abs() < 0.15
+
+
+def test_estimates_repeat_and_members_do_not_see_each_other():
+    model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1, 2))
+    x = draw(model, 5, 64)
+    estimate = HmcKde(n_warmup=20)
+    whole = estimate(model.target, x, (0, 1, 2))
+    assert torch.equal(whole.value, estimate(model.target, x, (0, 1, 2)).value)
+    one = LinearGaussian(model.weight[1:2], model.bias[1:2], model.std)
+    alone = estimate(one.target, x[1:2], (1,))
+    assert torch.allclose(whole.value[1:2], alone.value, atol=1e-2)
+    other = estimate(one.target, x[1:2], (5,))
+    assert not torch.allclose(other.value, alone.value, atol=1e-2)
+
+
+def test_chains_persist_on_request():
+    model = LinearGaussian.random(2, 64, 0.3)
+    x = draw(model, 4, 64)
+    forgets, goes_on = HmcKde(20, 20, n_warmup=1), HmcKde(20, 20, n_warmup=1, persistent=True)
+    first = goes_on(model.target, x, (0, 1))
+    assert torch.equal(first.value, forgets(model.target, x, (0, 1)).value)
+    again = goes_on(model.target, x, (0, 1))
+    assert not torch.equal(first.value, again.value)
+    for _ in range(30):  # one step of tuning at each call
+        last = goes_on(model.target, x, (0, 1))
+    assert (last.value - model.exact(x)).abs().mean() < (first.value - model.exact(x)).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n_fit": 1}, "estimator.n_fit must be at least 2, not 1"),
+        ({"n_fit": 3, "split": True}, "n_fit must be at least 4"),
+        ({"n_score": 0}, "n_score must be at least 1"),
+        ({"n_leapfrog": 0}, "n_leapfrog must be at least 1"),
+        ({"thin": 0}, "thin must be at least 1"),
+    ],
+)
+def test_refusals(settings, said):
+    with pytest.raises(UserError, match=said):
+        HmcKde(**settings)
