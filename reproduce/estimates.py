@@ -5,6 +5,7 @@ number of points). Estimators read snapshots: nothing here trains.
 """
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Sequence
@@ -13,13 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce import data
+from reproduce.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store import Cell, Store
 from reproduce.trained import load_snapshots
+from reproduce.values import check_number, shown, whole_number
 
 Split = Literal["train", "test"]
 
@@ -44,17 +47,41 @@ class ConfiguredEstimator:
 
     @classmethod
     def from_config(cls, config: DictConfig) -> "ConfiguredEstimator":
-        """Build what a file of conf/estimator/ describes."""
-        settings = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(settings, dict)
-        estimator = instantiate(config)
-        return cls(estimator.name, estimator, {str(k): v for k, v in settings.items()})
+        """Build what a file of conf/estimator/ describes.
+
+        Raises
+        ------
+        UserError
+            For settings of the wrong kind, or that the estimator refuses.
+        """
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        settings = {str(key): value for key, value in plain.items()}
+        target = settings.pop("_target_")
+        parameters = inspect.signature(get_class(target)).parameters
+        for name, value in settings.items():
+            settings[name] = _of_the_kind_of(parameters[name].default, name, value)
+        estimator = get_class(target)(**settings)
+        return cls(estimator.name, estimator, {"_target_": target, **settings})
 
     @property
     def digest(self) -> str:
         """Eight characters that differ whenever the settings do."""
         text = json.dumps(self.settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _of_the_kind_of(default: Any, name: str, value: Any) -> Any:
+    """Return a setting as a number where its default is one, or refuse it."""
+    setting = f"estimator.{name}"
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UserError(f"{setting} must be true or false, not {shown(value)}.")
+    elif isinstance(default, int):
+        return whole_number(setting, value, least=0)
+    elif isinstance(default, float):
+        check_number(setting, value, zero=True)
+    return value
 
 
 @dataclass(frozen=True)
