@@ -28,10 +28,11 @@ from reproduce.values import whole_number
 
 PAPER = "Figure 3 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
 FEW_ITERATIONS = 10
-COLUMNS = [
+CURVE_COLUMNS = [
     "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "estimator",
-    "value", "stderr", "n_points", "n_untrusted",
+    "value", "stderr",
 ]  # fmt: skip
+COLUMNS = [*CURVE_COLUMNS, "n_points", "n_untrusted", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,15 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     tasks = make_tasks(plan)
     missing = answer(tasks, plan, terminal)
     found = collect(tasks)
-    curves = pd.concat(
+    training = pd.concat(
         [Store(job.store).curves(job.cell, job.seeds, last_mark(job)) for job in plan.jobs]
     )
     published = load_published("figure3")
     comparison = compare_likelihoods(found, published)
     for name, frame in (
-        ("curves.csv", curves),
-        ("likelihood.csv", found),
+        ("curves.csv", found[CURVE_COLUMNS]),
+        ("estimates.csv", found),
+        ("training.csv", training),
         ("comparison.csv", comparison),
     ):
         write_with(plan.path(name), lambda path, frame=frame: frame.to_csv(path, index=False))

@@ -33,10 +33,17 @@ def run_id(results, algorithm="aevb"):
 def test_what_is_written(small):
     folder = small / "figure2" / "smoke"
     assert {path.name for path in folder.iterdir()} == {
-        "figure2.png", "figure2.pdf", "curves.csv", "likelihood.csv", "comparison.csv",
-        "manifest.json",
+        "figure2.png", "figure2.pdf", "curves.csv", "estimates.csv", "training.csv",
+        "comparison.csv", "manifest.json",
     }  # fmt: skip
-    found = pd.read_csv(folder / "likelihood.csv")
+    assert list(pd.read_csv(folder / "curves.csv").columns) == [
+        "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "estimator",
+        "value", "stderr",
+    ]  # fmt: skip
+    assert set(pd.read_csv(folder / "training.csv")["split"]) == {
+        "train", "test", "train_running", "train_log_joint", "acceptance_rate", "leapfrog_step"
+    }  # fmt: skip
+    found = pd.read_csv(folder / "estimates.csv")
     assert set(found["algorithm"]) == {"aevb", "mcem"}
     main = found[found["estimator"] == "quadrature"]
     for (algorithm, _, _), group in main.groupby(["algorithm", "seed", "split"]):
@@ -64,7 +71,7 @@ def test_the_manifest_says_how(small):
 
 def test_a_finished_figure_is_drawn_again_without_training_or_estimating(small, monkeypatch):
     folder = small / "figure2" / "smoke"
-    before = (folder / "likelihood.csv").read_bytes(), (folder / "figure2.png").read_bytes()
+    before = (folder / "curves.csv").read_bytes(), (folder / "figure2.png").read_bytes()
 
     def unwanted(*_arguments):
         raise AssertionError("an estimate was made again")
@@ -72,7 +79,7 @@ def test_a_finished_figure_is_drawn_again_without_training_or_estimating(small, 
     monkeypatch.setattr(estimates, "estimate", unwanted)
     assert figure.main([*SMALL, f"results={small}"]) == 0
     assert before == (
-        (folder / "likelihood.csv").read_bytes(),
+        (folder / "curves.csv").read_bytes(),
         (folder / "figure2.png").read_bytes(),
     )
 
@@ -84,7 +91,7 @@ def test_another_estimator_needs_no_training(small, tmp_path):
     arguments = [o for o in SMALL if not o.startswith("estimator")]
     more = ["estimator=importance", "estimator.n_samples=50", "figure.beside=null"]
     assert figure.main([*arguments, *more, f"results={results}"]) == 0
-    found = pd.read_csv(results / "figure2" / "smoke" / "likelihood.csv")
+    found = pd.read_csv(results / "figure2" / "smoke" / "estimates.csv")
     assert set(found["estimator"]) == {"importance"}
     assert {p: p.stat().st_mtime_ns for p in weights} == weights
 
@@ -98,7 +105,7 @@ def test_a_missing_snapshot_is_named_and_the_rest_is_drawn(small, tmp_path, caps
     assert figure.main([*SMALL, f"results={results}"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"{member.parent.name} seed 1 has no snapshot at 4,000 samples" in said
-    found = pd.read_csv(results / "figure2" / "smoke" / "likelihood.csv")
+    found = pd.read_csv(results / "figure2" / "smoke" / "estimates.csv")
     mine = found[(found["algorithm"] == "aevb") & (found["seed"] == 1)]
     assert set(mine["samples"]) == {8_000}
 

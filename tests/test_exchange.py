@@ -1,0 +1,64 @@
+"""Cells go to a folder that can be committed, and come back as done."""
+
+import json
+
+import pytest
+
+from reproduce import config, exchange
+from reproduce.errors import UserError
+from reproduce.store import Store
+from reproduce.training import Job, train
+
+ROW = {
+    "split": "test", "samples": 20_000, "estimator": "quadrature", "settings": "12345678",
+    "n_points": 10, "value": -1.5, "stderr": 0.1, "n_untrusted": 0, "seconds": 0.1,
+}  # fmt: skip
+
+
+def job(folder, samples):
+    composed = config.job_from(
+        config.compose_config([f"results={folder}", "model.n_hidden=5", "model.n_latent=2"])
+    )
+    return Job(composed.cell, (0, 1), samples, composed.store)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    this = job(tmp_path / "a", 20_000)
+    train(this, lambda *_: None)
+    Store(this.store).add_likelihood(this.cell, 0, ROW)
+    return this
+
+
+def test_a_restored_member_is_done_and_nothing_else_is(finished, tmp_path):
+    exported = exchange.export(finished.store, tmp_path / "reference")
+    assert len(exported) == 2
+    assert not list((tmp_path / "reference").rglob("*.ckpt"))
+    there = job(tmp_path / "b", 20_000)
+    assert len(exchange.restore(tmp_path / "reference", there.store)) == 2
+    store, reports = Store(there.store), []
+    assert store.is_done(there.cell, 0, 20_000)
+    assert not store.is_done(there.cell, 0, 30_000)
+    assert store.likelihoods(there.cell, 0)["value"].tolist() == [-1.5]
+    train(there, lambda *report: reports.append(report))
+    assert reports == []
+    before = store.curve(there.cell, 1)
+    train(job(tmp_path / "b", 30_000), lambda *_: None)  # anew, and to the same numbers
+    after = store.curve(there.cell, 1)
+    assert after[after["samples"] <= 20_000].reset_index(drop=True).equals(before)
+
+
+def test_nothing_that_goes_further_is_overwritten(finished, tmp_path):
+    folder = tmp_path / "reference"
+    exchange.export(finished.store, folder)
+    path = Store(folder).member_folder(finished.cell, 0) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "samples": 99_000}))
+    assert exchange.export(finished.store, folder) == []
+    assert json.loads(path.read_text())["samples"] == 99_000
+    assert exchange.restore(folder, finished.store) == []
+
+
+def test_a_folder_without_members_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no members"):
+        exchange.restore(tmp_path, tmp_path / "runs")
