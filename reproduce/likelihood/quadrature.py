@@ -56,7 +56,7 @@ class Quadrature:
 
     def __init__(
         self,
-        log2_grid: int = 16,
+        log2_grid: int = 14,
         n_local: int = 512,
         n_starts: int = 12,
         n_modes: int = 8,
