@@ -11,10 +11,13 @@ import pandas as pd
 from reproduce import cli
 from reproduce.comparison import markdown_table
 from reproduce.errors import UserError
+from reproduce.likelihood_comparison import markdown_likelihood_table
 
 
 def tables(folder: Path, at: float = 1e6) -> str:
-    """Return the comparison of the figure in `folder` at `at` samples, as Markdown.
+    """Return the comparison of the figure in `folder`, as Markdown.
+
+    Figure 1's at `at` samples, figure 2's at the last mark of each curve.
 
     Raises
     ------
@@ -24,6 +27,8 @@ def tables(folder: Path, at: float = 1e6) -> str:
     path = folder / "comparison.csv"
     try:
         comparison = pd.read_csv(path)
+        if "our_split" not in comparison.columns:
+            return markdown_likelihood_table(comparison, last_only=True)
         return markdown_table(comparison, at)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(

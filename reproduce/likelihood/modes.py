@@ -115,6 +115,8 @@ def mode_mixture(
     evidence = chains.log_density - log_scale + 0.5 * start.shape[-1] * LOG_2PI
     evidence = torch.where(_duplicate(chains, factor), -math.inf, evidence)
     evidence, kept = evidence.topk(min(n_modes, evidence.shape[1]), 1)
+    most = int(evidence.isfinite().sum(1).amax())  # of any datapoint
+    evidence, kept = evidence[:, :most], kept[:, :most]
     weight = torch.softmax(evidence, 1)
     found = evidence.isfinite()
     weight = (1 - LEAST_WEIGHT) * weight + LEAST_WEIGHT * found / found.sum(1, keepdim=True)

@@ -15,7 +15,7 @@ from reproduce.likelihood.target import Likelihood
 from reproduce.models.gaussian import standard_normal_log_prob
 
 CELLS = 64
-ROWS = 4096  # grid points decoded at once
+ROWS = 1024  # grid points decoded at once
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from reproduce.models.gaussian import standard_normal_log_prob
 
 MOST_LATENT = 3
 SCRAMBLES = (101, 202)
-FLOATS = 2**25  # of log-likelihoods on the grid held at once
+FLOATS = 2**20  # of log-likelihoods on the grid held at once: what the caches like
 
 
 class Quadrature:
