@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from reproduce.errors import UserError
 from reproduce.files import write_json, write_with
@@ -132,12 +133,13 @@ class Store:
         return _read(self.member_folder(cell, seed) / "curve.csv", CURVE_COLUMNS)
 
     def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
-        """Add an estimate of a member's log p(x)."""
-        known = self.likelihoods(cell, seed)
-        added = pd.DataFrame([row])[LIKELIHOOD_COLUMNS]
-        frame = added if known.empty else pd.concat([known, added], ignore_index=True)
+        """Add an estimate of a member's log p(x); several processes may do so at once."""
         path = self.member_folder(cell, seed) / "likelihood.csv"
-        write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
+        with FileLock(path.with_name(".likelihood.lock")):
+            known = self.likelihoods(cell, seed)
+            added = pd.DataFrame([row])[LIKELIHOOD_COLUMNS]
+            frame = added if known.empty else pd.concat([known, added], ignore_index=True)
+            write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
     def likelihoods(self, cell: Cell, seed: int) -> pd.DataFrame:
         """Return the estimates of a member's log p(x); empty where it has none.
