@@ -107,7 +107,7 @@ def trained_models(
                 ("importance", Importance(), 200),
                 ("importance, encoder", Importance(proposal="encoder"), 200),
                 ("hmc_kde", HmcKde(), 200),
-                ("ais", Ais(), 20),
+                ("ais", Ais(), 10),
             ):
                 found, seconds = timed(estimator, target, x[:, :n_points], job.seeds)
                 exact = reference.value[:, :n_points]

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from reproduce import config
+from reproduce.step_sizes import choose
 from reproduce.store import Store
 from reproduce.tables import tables
 from reproduce.training import Job, train
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
+FIGURE2 = ROOT / "results" / "reference" / "figure2"
 # The same numbers to the last bit on the same processor; another one rounds otherwise, which
 # 200 steps amplify to far less than this (nats).
 TOLERANCE = 0.02
@@ -75,6 +77,39 @@ def test_reference_results_were_made_from_committed_code(budget):
     for made in [manifest["drawn"], *members]:
         assert made["git"]["dirty"] is False
         assert len(made["git"]["commit"]) == 40
+
+
+@pytest.mark.parametrize("budget", sorted(p.name for p in FIGURE2.glob("*") if p.is_dir()))
+def test_figure_2_was_made_from_committed_code_and_says_how_far_it_goes(budget):
+    manifest = json.loads((FIGURE2 / budget / "manifest.json").read_text())
+    members = [member for cell in manifest["cells"] for member in cell["members"] if member]
+    assert members
+    for made in [manifest["drawn"], *members]:
+        assert made["git"]["dirty"] is False
+    curves = pd.read_csv(FIGURE2 / budget / "curves.csv")
+    assert set(curves["algorithm"]) == {"aevb", "wake_sleep", "mcem"}
+    assert set(curves["estimator"]) == {"quadrature", "hmc_kde"}
+    for member in members:
+        if member["cell"]["algorithm"] == "mcem":
+            n_train = member["cell"]["n_train"]
+            assert member["chains"] == n_train
+            assert member["samples"] == 15 * n_train * member["iterations"]
+
+
+def test_step_sizes_are_what_the_selections_chose():
+    chosen = config.compose_config([]).step_sizes
+    for folder in ("step_sizes", "step_sizes_figure2"):
+        path = ROOT / "results" / "reference" / folder / "step_sizes.csv"
+        for row in choose(pd.read_csv(path)).itertuples():
+            assert chosen[row.entry][row.algorithm] == row.step_size
+
+
+def test_docs_show_the_tables_that_the_commands_print():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert tables(FIGURE2 / "laptop") in readme
+    docs = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
+    printed = (ROOT / "results" / "reference" / "estimators" / "tables.md").read_text("utf-8")
+    assert printed.strip() in docs
 
 
 def test_readme_shows_the_table_that_the_command_prints():
