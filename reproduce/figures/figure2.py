@@ -212,14 +212,22 @@ def _canvas(
     return figure, slots, figure.add_subplot(grid[0, len(panels)], label="legend")
 
 
+def _over_images(estimates: pd.DataFrame) -> str:
+    """How far a mean over these images may be from that over all."""
+    if "stderr" not in estimates or estimates.empty:
+        return ""
+    low, high = estimates["stderr"].quantile([0.05, 0.95])
+    return f" (standard error over images {low:.1f} to {high:.1f} nats, common to all curves)"
+
+
 def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> str:
     estimator = str(estimates["estimator"].iloc[0]) if len(estimates) else "nothing"
     n_points = sorted(set(estimates["n_points"]))
     counts = " or ".join(f"{count:,}" for count in n_points) or "no"
     sentences = [
         first.strip() if first else "",
-        f"log p(x) estimated by {estimator} on the first {counts} images of each split, from "
-        "snapshots of the models.",
+        f"log p(x) estimated by {estimator} on the first {counts} images of each split"
+        f"{_over_images(estimates)}, from snapshots of the models.",
         "Lines: mean over seeds, from mark to mark; the marker is where ours ends.",
         "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
         "Light lines behind: the curves published by Kingma & Welling (2013, Figure 3), which "
