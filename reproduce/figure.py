@@ -10,6 +10,7 @@ from reproduce import bound_figure, cli, config, likelihood_figure, runner
 from reproduce.errors import UserError
 from reproduce.plan import make_plan
 from reproduce.provenance import provenance
+from reproduce.values import shown
 
 FINISH = {"figure1": bound_figure.finish, "figure2": likelihood_figure.finish}
 """What turns stored cells into each figure."""
@@ -31,7 +32,11 @@ def main(overrides: Sequence[str] | None = None) -> int:
     provenance()  # of the code that runs, should somebody edit it meanwhile
     plan = make_plan(arguments, terminal)
     cli.ensure_writable(plan.folder)
-    diverged = runner.run(plan.jobs, config.workers(plan.settings), terminal)
+    train = plan.settings.train
+    if not isinstance(train, bool):
+        raise UserError(f"train must be true or false, not {shown(train)}.")
+    workers = config.workers(plan.settings)
+    diverged = runner.run(plan.jobs, workers, terminal) if train else runner.diverged(plan.jobs)
     FINISH[plan.name](plan, diverged, terminal)
     cli.report_divergence(diverged, terminal)
     terminal.print(f"Figure: {plan.path(f'{plan.name}.png')}", highlight=False)

@@ -164,10 +164,13 @@ def answer(tasks: Sequence[Task], plan: Plan, terminal: Console) -> list[dict[st
         if seed not in task.reachable(seeds)
     ]
     missing = [one for index, one in enumerate(missing) if one not in missing[:index]]
-    for one in missing:
+    for cell, seed in dict.fromkeys((one["cell"], one["seed"]) for one in missing):
+        lacking = [one for one in missing if (one["cell"], one["seed"]) == (cell, seed)]
+        marks = ", ".join(f"{one['samples']:,}" for one in lacking)
         terminal.print(
-            f"{one['cell']} seed {one['seed']} has no snapshot at {one['samples']:,} samples, so "
-            "the figure lacks this point; delete the member's folder to train it again.",
+            f"{cell} seed {seed} has no snapshot at {marks} samples, so the figure lacks "
+            f"{'this point' if len(lacking) == 1 else 'these points'}; where training went "
+            "further, delete the member's folder to train it again.",
             style="yellow",
         )
     return missing

@@ -80,6 +80,11 @@ def run(jobs: Sequence[Job], workers: int | None, console: Console) -> list[Dive
                     board.finished(job)
             else:
                 _run_pool(left, min(workers, len(left)), board)
+    return diverged(jobs)
+
+
+def diverged(jobs: Sequence[Job]) -> list[Divergence]:
+    """Return the members of `jobs` that are known to have diverged."""
     found = []
     for job in jobs:
         for seed in job.seeds:

@@ -84,6 +84,20 @@ def test_a_finished_figure_is_drawn_again_without_training_or_estimating(small, 
     )
 
 
+def test_without_training_what_is_there_is_drawn(small, tmp_path, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(small, results)
+    shutil.rmtree(results / "runs" / run_id(results) / "seed-1")
+    assert figure.main([*SMALL, f"results={results}", "train=false"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "seed 1 has no snapshot at 4,000, 8,000 samples" in said
+    found = pd.read_csv(results / "figure2" / "smoke" / "curves.csv")
+    assert set(found[found["algorithm"] == "aevb"]["seed"]) == {0}
+    assert not (results / "runs" / run_id(results) / "seed-1" / "checkpoint.ckpt").exists()
+    with pytest.raises(UserError, match="train must be true or false, not 'maybe'"):
+        figure.main([*SMALL, f"results={results}", "train=maybe"])
+
+
 def test_another_estimator_needs_no_training(small, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(small, results)
