@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 import torch
+from rich.console import Console
 
 from reproduce import config, data
 from reproduce.errors import UserError
 from reproduce.overrides import groups
+from reproduce.plan import make_plan, marks_of
 from reproduce.training import build
 
 TINY = ["model.n_latent=2", "model.n_hidden=5", "seeds=2"]
@@ -86,8 +88,25 @@ def test_every_panel_and_algorithm_of_every_figure_is_there():
     for name in GROUPS["figure"]:
         figure = config.compose_config([f"figure={name}"]).figure
         assert set(figure.algorithms) <= set(GROUPS["algorithm"])
-        for panels in figure.panels.values():
-            assert {panel.data for panel in panels} <= set(GROUPS["data"])
+        own = [budget.panels for budget in figure.get("budgets", {}).values()]
+        found = [panel for panels in own or figure.panels.values() for panel in panels]
+        assert {panel.data for panel in found} <= set(GROUPS["data"])
+        assert len(found) > 3
+
+
+@pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
+def test_the_cells_of_figure_2(budget):
+    plan = make_plan(
+        ["figure=figure2", f"budget={budget}", "samples=20000", "data.fallback=digits"], Console()
+    )
+    assert {job.cell.algorithm for job in plan.jobs} == {"aevb", "wake_sleep", "mcem"}
+    assert {job.cell.n_latent for job in plan.jobs} == {3}
+    assert len(plan.panels) == 2
+    assert len(plan.jobs) == 6
+    assert all(job.snapshots[-1] == job.samples == 20_000 for job in plan.jobs)
+    assert len(marks_of(plan.budget, plan.panels[0].samples)) >= {"paper": 12}.get(budget, 3)
+    every, last = plan.budget.mark_every, plan.panels[1].samples
+    assert all(at % every == 0 or at == last for at in plan.budget.beside_at)
 
 
 # The identity of a cell: what is stored under it is continued by whoever asks for the same id.
