@@ -8,6 +8,7 @@ export DATA_DIR  # read by conf/config.yaml
 ARGS ?=
 FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
+RESULTS ?= results
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
@@ -18,7 +19,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 step-sizes estimators bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 step-sizes estimators claims bench test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (defa
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m benchmarks.estimators $(ARGS)
+
+claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default)
+	$(PY) -m reproduce.claims $(RESULTS)
 
 bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)

@@ -1,0 +1,102 @@
+"""What claims are checked on: the curves of drawn figures, the furthest of each."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from reproduce.errors import UserError
+
+COORDINATES = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Tables of a results folder; an empty one where something has not been made.
+
+    Attributes
+    ----------
+    bounds
+        `curves.csv` of figure 1: the variational bound.
+    likelihoods
+        `curves.csv` of figure 2, of the estimator it was drawn with.
+    estimators
+        `errors.csv` of `make estimators`.
+    diagnostics
+        `diagnostics.csv` of `make diagnostics`.
+    sources
+        From each of these names to the file.
+    """
+
+    bounds: pd.DataFrame
+    likelihoods: pd.DataFrame
+    estimators: pd.DataFrame
+    diagnostics: pd.DataFrame
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def gather(results: Path) -> Evidence:
+    """Read what there is in a results folder (`results` or `results/reference`).
+
+    Of a figure drawn at several budgets the one that went furthest counts.
+
+    Raises
+    ------
+    UserError
+        Where there is nothing, or a table cannot be read.
+    """
+    found = {
+        "bounds": _furthest(results / "figure1"),
+        "likelihoods": _furthest(results / "figure2"),
+        "estimators": _there(results / "estimators" / "errors.csv"),
+        "diagnostics": _there(results / "diagnostics" / "diagnostics.csv"),
+    }
+    if not any(found.values()):
+        raise UserError(
+            f"{results} holds neither figure1/<budget>/curves.csv nor figure2/<budget>/curves.csv; "
+            "run `make figure1` or `make figure2` first, or give another results folder."
+        )
+    tables = {name: _read(path) if path else pd.DataFrame() for name, path in found.items()}
+    if not tables["likelihoods"].empty:
+        tables["likelihoods"] = _main_estimator(tables["likelihoods"])
+    for name in ("bounds", "likelihoods"):
+        if tables[name].empty:
+            tables[name] = pd.DataFrame(columns=[*COORDINATES, "stderr"])
+    return Evidence(**tables, sources={k: v.as_posix() for k, v in found.items() if v})
+
+
+def _there(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _furthest(folder: Path) -> Path | None:
+    """The curves of the drawing that went furthest; a stand-in's only where there is no other."""
+    drawn = list(folder.glob("*/curves.csv")) or list(folder.glob("*/curves-digits.csv"))
+    far = [(_total(path), path.as_posix(), path) for path in drawn]
+    return max(far)[2] if far else None
+
+
+def _total(path: Path) -> float:
+    """How far all curves of a drawing go together."""
+    curves = _read(path)
+    keys = [c for c in COORDINATES[:6] if c in curves.columns]
+    return float(curves.groupby(keys)["samples"].max().sum()) if len(curves) else 0.0
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a table ({error}); make it again.") from error
+    needed = set(COORDINATES) if path.name.startswith("curves") else set()
+    if not needed <= set(frame.columns):
+        lacking = ", ".join(sorted(needed - set(frame.columns)))
+        raise UserError(f"{path} lacks the column(s) {lacking}; draw the figure again.")
+    return frame
+
+
+def _main_estimator(curves: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the estimator with the most points: the one the figure was drawn with."""
+    if "estimator" not in curves.columns:
+        return curves
+    return curves[curves["estimator"] == curves["estimator"].value_counts().idxmax()]
