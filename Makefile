@@ -5,6 +5,8 @@ BUDGET ?= laptop
 SEEDS ?=
 DATA_DIR ?=
 export DATA_DIR  # read by conf/config.yaml
+METHODS ?=
+export METHODS  # folders of methods of your own, see docs/add-a-method.md
 ARGS ?=
 FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
@@ -24,7 +26,7 @@ OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  ARGS='any Hydra overrides'"
+	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  METHODS=folder  ARGS='any Hydra overrides'"
 
 install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
 

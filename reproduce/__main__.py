@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from reproduce import cli, config, runner
+from reproduce import cli, config, methods, runner
 from reproduce.errors import UserError
 from reproduce.overrides import CONF, check_overrides
 
@@ -77,10 +77,18 @@ def check_arguments(arguments: list[str]) -> None:
         check_overrides(given.overrides, sweep=given.multirun)
 
 
+def _add_own_methods() -> None:
+    """Tell Hydra where the user's own methods are, in front of the first override."""
+    overrides = get_args_parser().parse_args(sys.argv[1:]).overrides
+    place = sys.argv.index(overrides[0]) if overrides else len(sys.argv)
+    sys.argv[place:place] = methods.search_path()
+
+
 def main() -> None:
     """Run the Hydra application."""
     failed_jobs.clear()
     check_arguments(sys.argv[1:])
+    _add_own_methods()
     try:
         train_cell()
     finally:  # a fault in the code of one job ends the sweep with its traceback, after the others

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
-from reproduce.comparison import compare
+from reproduce.comparison import compare, markdown_table
 from reproduce.figures import figure1
 from reproduce.figures.panel import Panel
 from reproduce.files import write_json, write_with
@@ -30,7 +29,9 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     panels = list(dict.fromkeys(Panel(panel.dataset, panel.n_latent) for panel in plan.panels))
     figure1.draw(curves, published, panels, plan.path("figure1"), title=plan.title)
     write_json(plan.path("manifest.json"), manifest(plan, PAPER, diverged))
-    _print_comparison(comparison, terminal)
+    if not comparison.empty:
+        last = float(comparison["samples"].max())
+        terminal.print(markdown_table(comparison, last), markup=False, highlight=False)
 
 
 def collect(plan: Plan) -> pd.DataFrame:
@@ -39,21 +40,3 @@ def collect(plan: Plan) -> pd.DataFrame:
     numbers = {"n_latent": int, "n_train": int, "seed": int, "samples": int, "value": float}
     # Without rows, as where all members diverged before the first mark, pandas knows no types.
     return pd.concat(frames, ignore_index=True).astype(numbers)
-
-
-def _print_comparison(comparison: pd.DataFrame, terminal: Console) -> None:
-    if comparison.empty:
-        return
-    last = comparison["samples"].max()
-    table = Table(title=f"Variational bound at {last:.0e} samples, nats a datapoint")
-    for name in ("data", "N_z", "algorithm", "split"):
-        table.add_column(name)
-    for name in ("published", "ours", "95 %", "difference"):
-        table.add_column(name, justify="right")
-    for row in comparison[comparison["samples"] == last].itertuples():
-        half = (row.ci95_high - row.ci95_low) / 2  # type: ignore[operator]
-        table.add_row(
-            str(row.dataset), str(row.n_latent), str(row.algorithm), str(row.split),
-            f"{row.published:.1f}", f"{row.ours:.1f}", f"± {half:.1f}", f"{row.difference:+.1f}",
-        )  # fmt: skip
-    terminal.print(table)

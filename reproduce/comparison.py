@@ -1,6 +1,6 @@
 """Ours against the paper, number by number: where both have a value, and only there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ _DTYPES = {
     "difference": "float64",
 }
 COLUMNS = tuple(_DTYPES)
-_CURVE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
+PANEL = ("dataset", "n_latent", "n_train")
+_CURVE = [*PANEL, "algorithm", "split"]
 
 
 def over_seeds(curves: pd.DataFrame, at: NDArray[Any] | None = None) -> pd.DataFrame:
@@ -104,6 +105,8 @@ def compare(
     A row appears only where the published curve and at least one of our seeds have a value, each
     read linearly in log10(samples) and never beyond its ends. Published `train` is compared with
     our `train_running`, because that is what the paper's Figure 2 plots (see `FIGURE2_SPLITS`).
+    An algorithm that the paper does not have, such as one of the user's own, appears in the
+    paper's panels with `published` and `difference` NaN.
 
     Parameters
     ----------
@@ -129,12 +132,14 @@ def compare(
         for split in [theirs for theirs, candidate in splits.items() if candidate == our_split]:
             identity["split"] = split
             theirs = _matching(published, identity)
-            if theirs.empty:
+            new = identity["algorithm"] not in set(published["algorithm"])
+            panel = theirs if not new else _matching(published, {**identity, "algorithm": None})
+            if panel.empty:
                 continue
-            at = _round_marks(theirs["samples"].max())
+            at = _round_marks(panel["samples"].max())
             part = over_seeds(ours, at).rename(columns={"mean": "ours"})
             part["published"] = value_at(theirs, at)
-            part = part.dropna(subset=["ours", "published"])
+            part = part.dropna(subset=["ours"] if new else ["ours", "published"])
             if not part.empty:
                 parts.append(part.assign(**identity, our_split=our_split))
     if not parts:
@@ -144,17 +149,25 @@ def compare(
     return in_paper_order(table.loc[:, list(COLUMNS)].astype(_DTYPES))
 
 
-def summarise(comparison: pd.DataFrame) -> pd.DataFrame:
-    """One row a curve: how many points were compared, and how far apart they are.
+def summarise(comparison: pd.DataFrame, by: Sequence[str] = PANEL) -> pd.DataFrame:
+    """How far ours and the published values are apart: one row a panel, over all its marks.
+
+    Parameters
+    ----------
+    comparison
+        As `compare` or `compare_likelihoods` gives it.
+    by
+        What makes a row.
 
     Returns
     -------
     pd.DataFrame
-        `dataset`, `n_latent`, `n_train`, `algorithm`, `split`, `n_points`,
-        `mean_absolute_difference`, `worst_absolute_difference` (nats).
+        The columns `by`, `n_points`, `mean_absolute_difference`, `worst_absolute_difference`
+        (nats), over the points that have a published value.
     """
-    distance = comparison.assign(distance=comparison["difference"].abs())
-    grouped = distance.groupby(_CURVE, as_index=False, sort=False)["distance"]
+    known = comparison.dropna(subset=["difference"])
+    distance = known.assign(distance=known["difference"].abs())
+    grouped = distance.groupby(list(by), as_index=False, sort=False)["distance"]
     return grouped.agg(["count", "mean", "max"]).rename(
         columns={
             "count": "n_points",
@@ -162,6 +175,30 @@ def summarise(comparison: pd.DataFrame) -> pd.DataFrame:
             "max": "worst_absolute_difference",
         }
     )
+
+
+def markdown_summary(comparison: pd.DataFrame) -> str:
+    """Markdown table of `summarise`; one sentence where nothing can be compared."""
+    summary = summarise(comparison)
+    if summary.empty:
+        return "No panel can be compared with the paper."
+    table = [["dataset", "N_z", "N_train", "points", "mean difference", "worst difference"]]
+    for row in summary.to_dict("records"):
+        table.append(
+            [
+                dataset_name(str(row["dataset"])),
+                str(row["n_latent"]),
+                f"{row['n_train']:,}",
+                str(row["n_points"]),
+                nats(row["mean_absolute_difference"]),
+                nats(row["worst_absolute_difference"]),
+            ]
+        )
+    caption = (
+        "Absolute differences from the published curves in nats, over all algorithms, splits and "
+        "compared numbers of samples of a panel."
+    )
+    return f"{caption}\n\n{aligned(table, right=range(1, 6))}"
 
 
 def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
@@ -192,9 +229,9 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
                 str(row.n_latent),
                 algorithm_name(str(row.algorithm)),
                 str(row.split),
-                nats(row.published),
+                or_blank(float(row.published)),  # pyright: ignore[reportArgumentType]
                 nats(row.ours) + (f" ± {half:.1f}" if np.isfinite(half) else ""),
-                nats(row.difference, sign="+"),
+                or_blank(float(row.difference), sign="+"),  # pyright: ignore[reportArgumentType]
             ]
         )
     fewest, most = rows["n_seeds"].min(), rows["n_seeds"].max()
@@ -209,8 +246,8 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
 
 
 def _matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.DataFrame:
-    """Rows of the one published curve that has `identity`, as far as its columns go."""
-    keys = [column for column in identity if column in published.columns]
+    """Rows of the published curves that have `identity`, as far as its columns go; None is any."""
+    keys = [c for c, value in identity.items() if c in published.columns and value is not None]
     return published[(published[keys] == pd.Series(identity)[keys]).all(axis=1)]
 
 
@@ -237,6 +274,11 @@ def in_paper_order(table: pd.DataFrame) -> pd.DataFrame:
 def nats(value: object, sign: str = "") -> str:
     """Write a number of nats, with a minus sign rather than a hyphen."""
     return f"{value:{sign}.1f}".replace("-", "−")
+
+
+def or_blank(value: float, sign: str = "") -> str:
+    """Write a number of nats, or nothing where there is none."""
+    return nats(value, sign) if np.isfinite(value) else ""
 
 
 def aligned(table: list[list[str]], right: Iterable[int]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproduce.comparison import aligned, in_paper_order, nats, over_seeds
+from reproduce.comparison import aligned, in_paper_order, or_blank, over_seeds
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 
 CURVE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
@@ -83,9 +83,9 @@ def markdown_likelihood_table(comparison: pd.DataFrame, last_only: bool = False)
                 algorithm_name(str(row["algorithm"])),
                 str(row["split"]),
                 short_number(float(row["samples"])),
-                _or_blank(row["published"]),
+                or_blank(row["published"]),
                 *(_with_interval(row, name) for name in estimators),
-                _or_blank(row["difference"], sign="+"),
+                or_blank(row["difference"], sign="+"),
             ]
         )
     fewest, most = rows["n_seeds"].min(), rows["n_seeds"].max()
@@ -158,8 +158,4 @@ def _published_at(published: pd.DataFrame, identity: dict[str, Any], mark: int) 
 
 def _with_interval(row: pd.Series, name: str) -> str:
     half = (row[f"{name}_ci95_high"] - row[f"{name}_ci95_low"]) / 2
-    return _or_blank(row[name]) + (f" ± {half:.1f}" if np.isfinite(half) else "")
-
-
-def _or_blank(value: float, sign: str = "") -> str:
-    return nats(value, sign) if np.isfinite(value) else ""
+    return or_blank(row[name]) + (f" ± {half:.1f}" if np.isfinite(half) else "")

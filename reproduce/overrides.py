@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from reproduce import methods
 from reproduce.errors import UserError
 from reproduce.provenance import REPOSITORY
 from reproduce.values import folder_name, shown
@@ -63,17 +64,24 @@ def compose_unchecked(overrides: Sequence[str], primary: str = "config") -> Dict
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(primary, overrides=list(overrides))
+            return compose(primary, overrides=[*methods.search_path(), *overrides])
     finally:
         GlobalHydra.instance().hydra = application
 
 
 @cache
 def groups() -> dict[str, list[str]]:
-    """From each group of conf/, such as `model/decoder`, to the names of its files."""
+    """From each group of conf/, such as `model/decoder`, to the names of its files.
+
+    With those of the user's own methods.
+    """
     found: dict[str, list[str]] = {}
-    for file in sorted(CONF.glob("*/**/*.yaml")):
-        found.setdefault(file.parent.relative_to(CONF).as_posix(), []).append(file.stem)
+    for root in (CONF, *methods.folders()):
+        for file in sorted(root.glob("*/**/*.yaml")):
+            names = found.setdefault(file.parent.relative_to(root).as_posix(), [])
+            if file.stem in names:
+                raise UserError(f"{file} has the name of another one; give yours another name.")
+            names.append(file.stem)
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from reproduce import cli
-from reproduce.comparison import markdown_table
+from reproduce.comparison import markdown_summary, markdown_table
 from reproduce.errors import UserError
 from reproduce.likelihood_comparison import markdown_likelihood_table
 
@@ -17,7 +17,8 @@ from reproduce.likelihood_comparison import markdown_likelihood_table
 def tables(folder: Path, at: float = 1e6) -> str:
     """Return the comparison of the figure in `folder`, as Markdown.
 
-    Figure 1's at `at` samples, figure 2's at the last mark of each curve.
+    Figure 1's at `at` samples, figure 2's at the last mark of each curve; then how far each panel
+    is from the paper.
 
     Raises
     ------
@@ -28,8 +29,10 @@ def tables(folder: Path, at: float = 1e6) -> str:
     try:
         comparison = pd.read_csv(path)
         if "our_split" not in comparison.columns:
-            return markdown_likelihood_table(comparison, last_only=True)
-        return markdown_table(comparison, at)
+            table = markdown_likelihood_table(comparison, last_only=True)
+        else:
+            table = markdown_table(comparison, at)
+        return f"{table}\n\n{markdown_summary(comparison)}"
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} is no comparison ({error}); give the folder of a drawn figure, such as "

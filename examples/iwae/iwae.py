@@ -1,0 +1,50 @@
+"""The importance-weighted autoencoder (Burda, Grosse & Salakhutdinov 2015), as a method of yours.
+
+    make figure1 METHODS=examples/iwae ARGS='figure.algorithms=[aevb,wake_sleep,iwae]'
+
+docs/add-a-method.md goes through this file.
+"""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from reproduce.algorithm import Algorithm, Noise
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.gaussian import standard_normal_log_prob
+
+
+class IWAE(Algorithm):
+    """Ascends the importance-weighted bound with K = `n_samples` samples a datapoint."""
+
+    def step(
+        self, x: Float[Tensor, "member batch pixel"], noise: Noise
+    ) -> Float[Tensor, " member"]:
+        """One Adagrad step on the sum of the minibatch's bounds and the weight prior.
+
+        Returns the minibatch's ordinary bound (the mean log weight), so that the curves of all
+        methods show the same quantity.
+        """
+        log_weight = log_weights(self.model, x, noise["posterior"])
+        self.descend(-importance_weighted_bound(log_weight).sum())
+        return log_weight.detach().mean((1, 2))
+
+
+def log_weights(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member sample batch"]:
+    """log p(x, z) − log q(z|x) for each sample of z, in nats."""
+    posterior = model.encoder(x)
+    z = posterior.sample(noise)
+    log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
+    return log_joint - posterior.log_prob(z)
+
+
+def importance_weighted_bound(
+    log_weight: Float[Tensor, "member sample batch"],
+) -> Float[Tensor, "member batch"]:
+    """log of the mean weight (Burda et al. 2015, eq. 8), in nats."""
+    return log_weight.logsumexp(1) - math.log(log_weight.shape[1])

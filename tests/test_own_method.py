@@ -1,0 +1,122 @@
+"""The worked example of docs/add-a-method.md: a method that lies outside the package."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from building import algorithm, autoencoder, parameters
+from reproduce import figure
+from reproduce.claims import __main__ as claims
+from reproduce.claims.paper import CLAIMS
+from reproduce.errors import UserError
+from reproduce.overrides import groups
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "iwae"
+
+
+@pytest.fixture
+def iwae(monkeypatch):
+    """The example's module, found as a user's would be."""
+    monkeypatch.setenv("METHODS", str(EXAMPLE))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    groups.cache_clear()
+    from reproduce import methods
+
+    methods.make_importable()
+    import iwae
+
+    yield iwae
+    groups.cache_clear()
+
+
+def test_the_example_is_short_and_outside_the_package():
+    assert len((EXAMPLE / "iwae.py").read_text().splitlines()) <= 60
+
+
+def test_its_bound_lies_between_the_ordinary_one_and_log_p(iwae):
+    """On a model without latent influence log p(x) is known: the bound is then exact."""
+    model = autoencoder()
+    source = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 50, 12, generator=source)
+    noise = torch.randn(2, 40, 50, 3, generator=source)
+    log_weight = iwae.log_weights(model, x, noise)
+    ordinary = log_weight.mean(1)
+    few = torch.stack([iwae.importance_weighted_bound(part) for part in log_weight.split(5, 1)])
+    many = iwae.importance_weighted_bound(log_weight)
+    assert (ordinary.mean() < few.mean()).item()
+    assert (few.mean() < many.mean()).item()
+    with torch.no_grad():
+        model.decoder.hidden.weight.zero_()  # p(x|z) = p(x)
+        exact = model.decoder.log_likelihood(x, torch.zeros(2, 1, 50, 3))[:, 0]
+        wide = torch.randn(2, 20_000, 50, 3, generator=source)
+        bound = iwae.importance_weighted_bound(iwae.log_weights(model, x, wide))
+    torch.testing.assert_close(bound, exact, atol=0.05, rtol=0)
+
+
+def test_with_one_sample_it_is_aevb(iwae, images, monkeypatch):
+    monkeypatch.setitem(algorithm.__globals__["ALGORITHMS"], "iwae", iwae.IWAE)
+    one, other = (algorithm(name, images, estimator="A") for name in ("iwae", "aevb"))
+    for trained in (one, other):
+        trained.training_step(range(1), 0)
+    torch.testing.assert_close(parameters(one.model), parameters(other.model))
+
+
+def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
+    own = ["figure=figure1", "budget=smoke", "samples=25000", "figure.algorithms=[aevb,iwae]"]
+    assert figure.main([*own, "workers=1", f"results={tmp_path}", "seeds=2"]) == 0
+    curves = pd.read_csv(tmp_path / "figure1" / "smoke" / "curves.csv")
+    assert set(curves["algorithm"]) == {"aevb", "iwae"}
+    assert claims.main([str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert CLAIMS["own-b"].statement in printed
+    written = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
+    own_claim = next(claim for claim in written["claims"] if claim["claim"] == "own-b")
+    assert len(own_claim["findings"]) == 4  # two panels, two splits
+    assert all(math.isfinite(finding["effect"]) for finding in own_claim["findings"])
+    names = [path.name for path in (tmp_path / "wandb").glob("offline-run-*")]
+    assert sum("-iwae-" in name for name in names) == 4
+
+
+def test_it_trains_by_its_name_on_the_command_line(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "reproduce", "algorithm=iwae", "data=digits", "samples=20000",
+         "tracking=off", f"results={tmp_path}", "algorithm.n_samples=3"],
+        cwd=ROOT, env={**os.environ, "METHODS": "examples/iwae"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    (cell,) = tmp_path.glob("runs/digits-iwae-*/cell.json")
+    assert json.loads(cell.read_text())["settings"]["algorithm"]["n_samples"] == 3
+
+
+@pytest.mark.parametrize("command", [["--multirun"], ["--cfg", "job"]])
+def test_hydras_options_still_work_with_it(tmp_path, command):
+    run = subprocess.run(
+        [sys.executable, "-m", "reproduce", *command, "algorithm=iwae", "samples=20000",
+         f"results={tmp_path}", "tracking=off"],
+        cwd=ROOT, env={**os.environ, "METHODS": "examples/iwae"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
+def test_without_the_folder_the_name_is_unknown(monkeypatch, tmp_path):
+    groups.cache_clear()
+    with pytest.raises(UserError, match=r"Unknown algorithm 'iwae'.*aevb"):
+        figure.main(["figure=figure1", "budget=smoke", "figure.algorithms=[iwae]"])
+    monkeypatch.setenv("METHODS", str(tmp_path))
+    groups.cache_clear()
+    with pytest.raises(UserError, match=r"holds no algorithm/NAME\.yaml"):
+        figure.main(["figure=figure1", "budget=smoke", f"results={tmp_path}"])
+    (tmp_path / "algorithm").mkdir()
+    (tmp_path / "algorithm" / "aevb.yaml").write_text("name: aevb\n")
+    with pytest.raises(UserError, match="give yours another name"):
+        figure.main(["figure=figure1", "budget=smoke", f"results={tmp_path}"])
+    monkeypatch.delenv("METHODS")
+    groups.cache_clear()
