@@ -10,6 +10,7 @@ export METHODS  # folders of methods of your own, see docs/add-a-method.md
 ARGS ?=
 FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
+ABLATION ?= initial_scale
 RESULTS ?= results
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
@@ -21,7 +22,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 step-sizes estimators claims bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 step-sizes ablation estimators claims bench test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ figure2: $(INSTALLED) ## Experiment 2, the paper's Figure 3: marginal log-likeli
 step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
 	$(PY) -m reproduce.step_sizes selection=$(SELECTION) $(ARGS)
 
+ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), see conf/ablation
+	$(PY) -m reproduce.ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
+
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m benchmarks.estimators $(ARGS)
 
@@ -66,4 +70,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/wandb results/sweeps results/bench.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/wandb results/sweeps results/bench.json
