@@ -22,7 +22,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 step-sizes ablation estimators claims bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims bench test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ figure1: $(INSTALLED) ## Experiment 1, the paper's Figure 2: train what is missi
 figure2: $(INSTALLED) ## Experiment 2, the paper's Figure 3: marginal log-likelihoods
 	$(PY) -m reproduce.figure figure=figure2 estimator=$(FIGURE2_ESTIMATOR) $(OVERRIDES)
 
+manifolds: $(INSTALLED) ## The paper's Figure 4: two-dimensional latent spaces as grids of images
+	$(PY) -m reproduce.figure figure=manifolds $(OVERRIDES)
+
+samples: $(INSTALLED) ## The paper's Figure 5: random samples at several N_z; and reconstructions
+	$(PY) -m reproduce.figure figure=samples $(OVERRIDES)
+
 step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
 	$(PY) -m reproduce.step_sizes selection=$(SELECTION) $(ARGS)
 
@@ -51,6 +57,9 @@ ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_sca
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m benchmarks.estimators $(ARGS)
+
+diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
+	$(PY) -m reproduce.diagnostics $(RESULTS) $(DATA_DIR)
 
 claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default)
 	$(PY) -m reproduce.claims $(RESULTS)
@@ -70,4 +79,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/wandb results/sweeps results/bench.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/wandb results/sweeps results/bench.json

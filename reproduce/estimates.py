@@ -17,7 +17,7 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from reproduce import data
+from reproduce import data, methods
 from reproduce.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store import Cell, Store
@@ -104,7 +104,8 @@ class Question:
 
 def trains_encoder(cell: Cell) -> bool:
     """Tell whether the cell's algorithm leaves a q(z|x) worth using."""
-    return bool(getattr(get_class(cell.settings["algorithm"]["_target_"]), "trains_encoder", True))
+    algorithm = methods.algorithm_class(cell.settings["algorithm"]["_target_"])
+    return bool(getattr(algorithm, "trains_encoder", True))
 
 
 def points(question: Question, data_dir: str | None) -> torch.Tensor:

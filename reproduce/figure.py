@@ -1,18 +1,24 @@
 """Train what a figure needs and draw it: `python -m reproduce.figure figure=figure1`.
 
-`make figure1` and `make figure2` call this. Results go to results/<figure>/<budget>/.
+`make figure1`, `make figure2`, `make manifolds` and `make samples` call this. Results go to
+results/<figure>/<budget>/.
 """
 
 import sys
 from collections.abc import Sequence
 
-from reproduce import bound_figure, cli, config, likelihood_figure, runner
+from reproduce import bound_figure, cli, config, image_figures, likelihood_figure, runner
 from reproduce.errors import UserError
 from reproduce.plan import make_plan
 from reproduce.provenance import provenance
 from reproduce.values import shown
 
-FINISH = {"figure1": bound_figure.finish, "figure2": likelihood_figure.finish}
+FINISH = {
+    "figure1": bound_figure.finish,
+    "figure2": likelihood_figure.finish,
+    "manifolds": image_figures.finish_manifolds,
+    "samples": image_figures.finish_samples,
+}
 """What turns stored cells into each figure."""
 
 

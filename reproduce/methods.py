@@ -6,7 +6,11 @@ are separated as in PATH. `docs/add-a-method.md` shows how.
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class
 
 from reproduce.errors import UserError
 
@@ -50,3 +54,21 @@ def search_path() -> list[str]:
     found = make_importable()
     joined = ",".join(f"'file://{folder}'" for folder in found)
     return [f"hydra.searchpath=[{joined}]"] if found else []
+
+
+def algorithm_class(target: str) -> type[Any]:
+    """Return the class that an algorithm's `_target_` names.
+
+    Raises
+    ------
+    UserError
+        Where its module is not found: most likely a method of the user's whose folder is not named.
+    """
+    make_importable()
+    module = target.rpartition(".")[0]
+    if find_spec(module.partition(".")[0]) is None:
+        raise UserError(
+            f"There is no module {module!r}, which the algorithm {target} needs; name the "
+            f"folder of your method with {VARIABLE}=FOLDER."
+        )
+    return get_class(target)

@@ -238,6 +238,8 @@ def _snapshots(
     """
     marks: set[int] = set()
     for other in (settings.figure.get("budgets") or {}).values():
+        if "mark_every" not in other:
+            continue  # a figure that needs no likelihoods
         ends = [panel.samples for panel in other.panels if panel.data == dataset]
         if ends or other is budget:
             own_end = limit if other is budget else max(ends)

@@ -48,6 +48,17 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folders)
     if not seeds:
         raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
+    return load_members(store, cell, seeds)
+
+
+def load_members(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
+    """Load members as they are in their checkpoints, as one stack in the order of `seeds`.
+
+    Raises
+    ------
+    UserError
+        Where a checkpoint is missing, unreadable or another's.
+    """
     states = [read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds]
     return _filled(cell, [_model_of(state) for state in states])
 

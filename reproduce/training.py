@@ -14,9 +14,9 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 
-from reproduce import data
+from reproduce import data, methods
 from reproduce.algorithm import Algorithm
 from reproduce.checkpoints import MemberCheckpoints, read_checkpoint, write_snapshots
 from reproduce.data.images import ImageData
@@ -113,7 +113,8 @@ def last_mark(job: Job) -> int:
 def block_samples(cell: Cell) -> int:
     """Samples in a block of the cell's algorithm: training stops between blocks only."""
     settings = cell.settings["algorithm"]
-    return get_class(settings["_target_"]).block_samples_of(settings, cell.n_train)
+    algorithm = methods.algorithm_class(settings["_target_"])
+    return algorithm.block_samples_of(settings, cell.n_train)
 
 
 def build(

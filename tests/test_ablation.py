@@ -1,0 +1,50 @@
+"""An ablation, end to end on the embedded digits."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from reproduce import ablation, config
+from reproduce.errors import UserError
+
+SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
+
+
+def test_variants_are_cells_of_their_own(tmp_path, capsys):
+    assert ablation.main([*SMALL, f"results={tmp_path}"]) == 0
+    folder = tmp_path / "ablations" / "initial_scale_smoke"
+    curves = pd.read_csv(folder / "curves.csv")
+    assert set(curves["variant"]) == {"std 0.01 (default)", "std 0.1", "fan-in"}
+    first = curves[(curves["samples"] == 20_000) & (curves["split"] == "train")]
+    assert first.groupby(["dataset", "variant", "seed"]).size().eq(1).all()
+    assert first["value"].is_unique
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len({cell["id"] for cell in manifest["cells"]}) == 6
+    assert (folder / "initial_scale_smoke.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    assert (folder / "table.md").read_text().strip() in printed
+    before = (folder / "initial_scale_smoke.png").read_bytes()
+    assert ablation.main([*SMALL, f"results={tmp_path}"]) == 0
+    assert (folder / "initial_scale_smoke.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["initial_scale", "initial_scale_smoke"])
+def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
+    settings = config.compose_config([f"ablation={name}"])
+    found = ablation.variants(settings, [])
+    assert len(found) == len(settings.ablation.panels) * len(settings.ablation.variants)
+    for variant in found:
+        cell = variant.job.cell
+        figure1 = config.cell_from(
+            config.compose_config(
+                [f"data={cell.dataset}", f"algorithm={cell.algorithm}",
+                 f"model.n_latent={cell.n_latent}"]
+            )
+        )  # fmt: skip
+        assert (cell.id == figure1.id) == ("default" in variant.name)
+
+
+def test_an_unknown_ablation_lists_those_there_are():
+    with pytest.raises(UserError, match=r"Unknown ablation 'x'.*initial_scale"):
+        ablation.main(["ablation=x"])
