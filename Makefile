@@ -22,7 +22,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims report bench test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, nois
 claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default)
 	$(PY) -m reproduce.claims $(RESULTS)
 
+report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results (default)
+	$(PY) -m reproduce.report $(RESULTS)
+
 bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)
 
@@ -79,4 +82,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/wandb results/sweeps results/bench.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/report results/wandb results/sweeps results/bench.json

@@ -1,0 +1,270 @@
+"""What the report says, section by section; each from files, and each may be missing."""
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markdown_it import MarkdownIt
+
+from reproduce.claims.__main__ import details_table, summary_table
+from reproduce.claims.evidence import Evidence
+from reproduce.claims.paper import CLAIMS, check_all
+from reproduce.comparison import FIGURE2_SPLITS, aligned
+from reproduce.figures.style import algorithm_name, dataset_name, short_number
+from reproduce.published import load_published
+from reproduce.report.panels import InteractivePanel, Kind, algorithms_of, panels
+from reproduce.tables import tables
+
+BOUND = Kind("figure1", FIGURE2_SPLITS, "variational bound (nats)", log_x=True)
+LIKELIHOOD = Kind(
+    "figure2", {"train": "train", "test": "test"}, "marginal log-likelihood (nats)", log_x=False
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes
+    ----------
+    name, title
+        Anchor and heading.
+    html
+        Its contents.
+    panels, algorithms, log_x
+        Interactive plots, the algorithms in them, and whether their x-axis is logarithmic.
+    missing
+        The command that makes what is not there; empty where all is.
+    """
+
+    name: str
+    title: str
+    html: str = ""
+    panels: list[InteractivePanel] = field(default_factory=list)
+    algorithms: list[tuple[str, str, str]] = field(default_factory=list)
+    log_x: bool = True
+    missing: str = ""
+
+
+def all_sections(results: Path, evidence: Evidence) -> list[Section]:
+    """Return the page's sections in order."""
+    parts: list[Callable[[Path, Evidence], Section]] = [
+        claims, figure1, figure2, comparison, manifolds, samples, diagnostics, estimators,
+        ablations, step_sizes, provenance,
+    ]  # fmt: skip
+    return [part(results, evidence) for part in parts]
+
+
+def claims(results: Path, evidence: Evidence) -> Section:
+    """The verdicts, and the evidence place by place."""
+    findings = check_all(evidence)
+    definitions = "".join(
+        f"<dt>{key}</dt><dd>{escape(claim.statement)}: {escape(claim.definition)}.</dd>"
+        for key, claim in CLAIMS.items()
+    )
+    html = (
+        _markdown(summary_table(findings))
+        + _details("What exactly is checked", f"<dl>{definitions}</dl>")
+        + _details("The evidence, place by place", _markdown(details_table(findings)))
+    )
+    return Section("claims", "Does it reproduce?", html)
+
+
+def figure1(results: Path, evidence: Evidence) -> Section:
+    """Experiment 1, interactive."""
+    title = "Experiment 1: the paper’s Figure 2"
+    return _curves("figure1", title, BOUND, evidence.bounds, "figure2", "make figure1")
+
+
+def figure2(results: Path, evidence: Evidence) -> Section:
+    """Experiment 2, interactive."""
+    title = "Experiment 2: the paper’s Figure 3"
+    return _curves("figure2", title, LIKELIHOOD, evidence.likelihoods, "figure3", "make figure2")
+
+
+def _curves(
+    name: str, title: str, kind: Kind, curves: pd.DataFrame, published: Any, command: str
+) -> Section:
+    if curves.empty:
+        return Section(name, title, missing=command)
+    shown = panels(kind, curves, load_published(published))
+    return Section(name, title, "", shown, algorithms_of(shown), kind.log_x)
+
+
+def comparison(results: Path, evidence: Evidence) -> Section:
+    """Ours against the paper, number by number."""
+    parts = []
+    for source in ("bounds", "likelihoods"):
+        folder = Path(evidence.sources[source]).parent if source in evidence.sources else None
+        if folder and (folder / "comparison.csv").is_file():
+            table = pd.read_csv(folder / "comparison.csv")
+            at = float(table["samples"].max()) if len(table) else 1e6
+            parts.append(_markdown(tables(folder, at)) if len(table) else "")
+    if not any(parts):
+        return Section("comparison", "Ours against the paper", missing="make figure1")
+    return Section("comparison", "Ours against the paper", "".join(parts))
+
+
+def manifolds(results: Path, evidence: Evidence) -> Section:
+    """The paper's Figure 4."""
+    folder = _latest(results / "manifolds", "manifolds.png")
+    if folder is None:
+        return Section("manifolds", "Manifolds: the paper’s Figure 4", missing="make manifolds")
+    alt = "Grids of images decoded from two-dimensional latent spaces, as in the paper's Figure 4"
+    html = _picture(folder / "manifolds.png", alt)
+    return Section("manifolds", "Manifolds: the paper’s Figure 4", html)
+
+
+def samples(results: Path, evidence: Evidence) -> Section:
+    """The paper's Figure 5, and reconstructions."""
+    folder = _latest(results / "samples", "samples.png")
+    title = "Samples: the paper’s Figure 5, and reconstructions"
+    if folder is None:
+        return Section("samples", title, missing="make samples")
+    html = _picture(
+        folder / "samples.png", "Random samples of models with latent spaces of several sizes"
+    ) + _picture(
+        folder / "reconstructions.png", "Test images, and their reconstructions by each model"
+    )
+    return Section("samples", title, html)
+
+
+def diagnostics(results: Path, evidence: Evidence) -> Section:
+    """KL a latent dimension, active units, collapse."""
+    folder = results / "diagnostics"
+    if not (folder / "table.md").is_file():
+        return Section(
+            "diagnostics", "What the latent space is used for", missing="make diagnostics"
+        )
+    html = _picture(folder / "kl.png", "KL divergence of each latent dimension, by rank")
+    html += _markdown((folder / "table.md").read_text(encoding="utf-8"))
+    return Section("diagnostics", "What the latent space is used for", html)
+
+
+def estimators(results: Path, evidence: Evidence) -> Section:
+    """Validation of the estimators of log p(x)."""
+    title = "Are the estimators of log p(x) right?"
+    path = results / "estimators" / "tables.md"
+    if not path.is_file():
+        return Section("estimators", title, missing="make estimators")
+    return Section("estimators", title, _markdown(path.read_text(encoding="utf-8")))
+
+
+def ablations(results: Path, evidence: Evidence) -> Section:
+    """Each ablation's picture and table."""
+    parts = []
+    for folder in sorted((results / "ablations").glob("*")):
+        if (folder / "table.md").is_file():
+            parts.append(f"<h3>{escape(folder.name.replace('_', ' '))}</h3>")
+            alt = f"Curves of the variants of the ablation {folder.name}; the table has the values"
+            parts.append(_picture(folder / f"{folder.name}.png", alt))
+            parts.append(_markdown((folder / "table.md").read_text(encoding="utf-8")))
+    if not parts:
+        return Section("ablations", "Ablations", missing="make ablation")
+    return Section("ablations", "Ablations", "".join(parts))
+
+
+def step_sizes(results: Path, evidence: Evidence) -> Section:
+    """How Adagrad's step sizes were chosen."""
+    title = "How the step sizes were chosen"
+    names = [name for name in ("step_sizes", "step_sizes_figure2")
+             if (results / name / "step_sizes.csv").is_file()]  # fmt: skip
+    if not names:
+        return Section("step-sizes", title, missing="make step-sizes")
+    from reproduce.step_sizes import choose
+
+    rows = [["entry", "algorithm", "step size", "mean over seeds", "chosen"]]
+    for name in names:
+        scores = pd.read_csv(results / name / "step_sizes.csv")
+        chosen = {
+            (row["entry"], row["algorithm"], row["step_size"])
+            for row in choose(scores).to_dict("records")
+        }
+        for key, mine in scores.groupby(["entry", "algorithm", "step_size"], sort=False):
+            entry, algorithm, step_size = key  # type: ignore[misc]
+            mean = mine["value"].mean(skipna=False)
+            rows.append(
+                [
+                    str(entry),
+                    algorithm_name(str(algorithm)),
+                    f"{step_size}",
+                    "diverged" if mean != mean else f"{mean:.5g}",
+                    "chosen" if key in chosen else "",
+                ]
+            )
+    return Section("step-sizes", title, _markdown(aligned(rows, right=(2, 3))))
+
+
+def provenance(results: Path, evidence: Evidence) -> Section:
+    """Where every curve comes from."""
+    rows = [["figure", "cell", "seed", "samples", "commit", "clean", "device", "minutes", "data"]]
+    for source, figure in (("bounds", "1"), ("likelihoods", "2")):
+        if source not in evidence.sources:
+            continue
+        path = Path(evidence.sources[source]).with_name("manifest.json")
+        if not path.is_file():
+            continue
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        rows += [
+            _made(figure, cell["id"], member)
+            for cell in manifest["cells"]
+            for member in cell["members"]
+            if member
+        ]
+    files = "".join(f"<li><code>{escape(path)}</code></li>" for path in evidence.sources.values())
+    html = f"<p>Read from:</p><ul>{files}</ul>"
+    if len(rows) > 1:
+        html += _details("Every curve", _markdown(aligned(rows, right=(2, 3, 7))))
+    return Section("provenance", "Where every curve comes from", html)
+
+
+def _made(figure: str, name: str, member: dict[str, Any]) -> list[str]:
+    cell, git = member["cell"], member["git"]
+    title = f"{dataset_name(cell['dataset'])} N_z = {cell['n_latent']} {cell['algorithm']}"
+    return [
+        figure,
+        f"{title} ({name.rpartition('-')[2]})",
+        str(member["seed"]),
+        short_number(member["samples"]),
+        str(git["commit"])[:8],
+        "no" if git["dirty"] else "yes",
+        str(member["device"]),
+        f"{member['wall_seconds'] / 60:.1f}",
+        str(member["data"]["sha256"])[:8],
+    ]
+
+
+def _latest(folder: Path, name: str) -> Path | None:
+    """The budget drawn that went furthest, by the names of budgets."""
+    order = ["smoke", "laptop", "desktop", "paper"]
+    drawn = [path.parent for path in folder.glob(f"*/{name}")]
+    known = [path for path in drawn if path.name in order]
+    return max(known, key=lambda path: order.index(path.name)) if known else None
+
+
+def _markdown(text: str) -> str:
+    """Markdown as HTML, its tables in boxes that scroll on narrow screens."""
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    opened = '<div class="table" tabindex="0" role="region" aria-label="table"><table>'
+    return html.replace("<table>", opened).replace("</table>", "</table></div>")
+
+
+def _details(summary: str, html: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>{html}</details>"
+
+
+def _picture(path: Path, alt: str) -> str:
+    if not path.is_file():
+        return ""
+    encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<img src="data:image/png;base64,{encoded}" alt="{escape(alt)}">'
+
+
+def missing_of(sections: Iterable[Section]) -> list[tuple[str, str]]:
+    """What is not there: titles, and the commands that make it."""
+    return [(section.title, section.missing) for section in sections if section.missing]
