@@ -22,7 +22,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims report bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims report dashboard bench test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=resul
 
 report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results (default)
 	$(PY) -m reproduce.report $(RESULTS)
+
+dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
+	$(PY) -m reproduce.dashboard $(ARGS)
 
 bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)
