@@ -70,8 +70,9 @@ report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
 	$(PY) -m reproduce.dashboard $(ARGS)
 
-bench: $(INSTALLED) ## Measure samples/s beside PyTorch, Lightning and the matrix-product ceiling
+bench: $(INSTALLED) ## Measure training and estimators beside PyTorch, Lightning, loops and the product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)
+	$(PY) -m benchmarks.likelihood
 
 test: $(INSTALLED) ## Run the fast tests; needs no network
 	$(PY) -m pytest $(ARGS)
@@ -85,4 +86,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/report results/wandb results/sweeps results/bench.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/report results/wandb results/sweeps results/bench.json results/bench_likelihood.json
