@@ -14,16 +14,25 @@ Bound = Callable[[Autoencoder, Tensor, Tensor], Tensor]
 ~ N(0, I), (member, sample, batch, latent); the number of samples L is the noise's second axis."""
 
 
+def log_weights(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member sample batch"]:
+    """log p(x, z) - log q(z|x) of each sample z ~ q(z|x), in nats."""
+    posterior = model.encoder(x)
+    z = posterior.sample(noise)
+    log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
+    return log_joint - posterior.log_prob(z)
+
+
 def sgvb_a(
     model: Autoencoder,
     x: Float[Tensor, "member batch pixel"],
     noise: Float[Tensor, "member sample batch latent"],
 ) -> Float[Tensor, "member batch"]:
     """Estimator A: mean over L samples of log p(x, z) - log q(z|x) (eq. 6), in nats."""
-    posterior = model.encoder(x)
-    z = posterior.sample(noise)
-    log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
-    return (log_joint - posterior.log_prob(z)).mean(1)
+    return log_weights(model, x, noise).mean(1)
 
 
 def sgvb_b(

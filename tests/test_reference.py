@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from reproduce import config
+from reproduce.claims.__main__ import details_table, summary_table
+from reproduce.claims.evidence import gather
+from reproduce.claims.paper import check_all
 from reproduce.step_sizes import choose
 from reproduce.store import Store
 from reproduce.tables import tables
@@ -105,13 +109,41 @@ def test_step_sizes_are_what_the_selections_chose():
 
 
 def test_docs_show_the_tables_that_the_commands_print():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tables(FIGURE2 / "laptop") in readme
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for folder in (REFERENCE / "laptop", FIGURE2 / "laptop", FIGURE2 / "paper"):
+        assert tables(folder) in results
     docs = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
     printed = (ROOT / "results" / "reference" / "estimators" / "tables.md").read_text("utf-8")
     assert printed.strip() in docs
+    for name in ("ablations/initial_scale", "diagnostics"):
+        table = (ROOT / "results" / "reference" / name / "table.md").read_text(encoding="utf-8")
+        assert table.strip() in results
 
 
-def test_readme_shows_the_table_that_the_command_prints():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tables(REFERENCE / "laptop") in readme
+def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
+    findings = check_all(gather(ROOT / "results" / "reference"))
+    assert summary_table(findings) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert details_table(findings) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", ["ablations/initial_scale", "manifolds/laptop", "samples/laptop", "diagnostics"]
+)
+def test_pictures_were_made_from_committed_code(path):
+    text = (ROOT / "results" / "reference" / path / "manifest.json").read_text(encoding="utf-8")
+    assert '"dirty": false' in text
+    assert '"dirty": true' not in text
+
+
+def test_links_of_readme_and_docs_lead_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            file, _, anchor = link.partition("#")
+            if link.startswith("http"):
+                continue
+            target = (page.parent / file) if file else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor and target.suffix == ".md":
+                headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+                slugs = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+                assert anchor in slugs, f"{page.name}: {link}"

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reproduce.algorithm import Algorithm, Noise
-from reproduce.models.autoencoder import Autoencoder
-from reproduce.models.gaussian import standard_normal_log_prob
+from reproduce.bounds import log_weights
 
 
 class IWAE(Algorithm):
@@ -29,18 +28,6 @@ class IWAE(Algorithm):
         log_weight = log_weights(self.model, x, noise["posterior"])
         self.descend(-importance_weighted_bound(log_weight).sum())
         return log_weight.detach().mean((1, 2))
-
-
-def log_weights(
-    model: Autoencoder,
-    x: Float[Tensor, "member batch pixel"],
-    noise: Float[Tensor, "member sample batch latent"],
-) -> Float[Tensor, "member sample batch"]:
-    """log p(x, z) − log q(z|x) for each sample of z, in nats."""
-    posterior = model.encoder(x)
-    z = posterior.sample(noise)
-    log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
-    return log_joint - posterior.log_prob(z)
 
 
 def importance_weighted_bound(

@@ -24,13 +24,19 @@ SIGNS = {"holds": "✔", "does not hold": "✘", "cannot be told": "?"}
 
 
 def summary_table(findings: Sequence[Finding]) -> str:
-    """One row a claim, as Markdown: the verdict, in how many places, and what would tell."""
-    rows = [["claim", "what is claimed", "verdict", "holds", "not", "open", "what would tell"]]
+    """One row a claim, as Markdown: the verdict, in how many places, and what would tell.
+
+    `effect` is the lowest and the highest mean over places, whether or not they decide anything.
+    """
+    header = "claim,what is claimed,verdict,holds,not,open,effect,what would tell"
+    rows: list[list[str]] = [list(header.split(","))]
     for claim, about in CLAIMS.items():
         mine = [finding for finding in findings if finding.claim == claim]
         if not mine:
             if not claim.startswith("own"):
-                rows.append([claim, about.statement, "? no evidence", "", "", "", missing(claim)])
+                rows.append(
+                    [claim, about.statement, "? no evidence", "", "", "", "", missing(claim)]
+                )
             continue
         count = Counter(finding.verdict for finding in mine)
         verdict = overall(mine)
@@ -43,10 +49,19 @@ def summary_table(findings: Sequence[Finding]) -> str:
                 str(count["holds"]),
                 str(count["does not hold"]),
                 str(count["cannot be told"]),
+                _range(mine),
                 tells.most_common(1)[0][0] if tells else "",
             ]
         )
     return aligned(rows, right=(3, 4, 5))
+
+
+def _range(findings: Sequence[Finding]) -> str:
+    effects = [one.effect for one in findings if one.effect == one.effect]
+    if not effects:
+        return ""
+    low, high = _number(min(effects)), _number(max(effects))
+    return f"{low if low == high else f'{low} to {high}'} {findings[0].unit}"
 
 
 def missing(claim: str) -> str:
