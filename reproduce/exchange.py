@@ -3,9 +3,10 @@
     python -m reproduce.exchange export FOLDER [RESULTS]    # from RESULTS/runs to FOLDER
     python -m reproduce.exchange restore FOLDER [RESULTS]   # and back
 
-Exchanged are a member's curve, manifest and estimates of log p(x), and the cell's settings, not its
-weights: a restored member counts as done as far as its curve goes, and training it further starts
-anew. A member that is there already is left alone, unless what is exported goes further.
+Exchanged are a member's curve, manifest and estimates of log p(x), the cell's settings, and, where
+it is small, its checkpoint: a restored member counts as done as far as its curve goes, and with its
+checkpoint it can be loaded and trained further. Without, training it further starts anew. A member
+that is there already is left alone, unless what is exported goes further or has more files.
 """
 
 import json
@@ -17,7 +18,10 @@ from reproduce import cli
 from reproduce.errors import UserError
 from reproduce.files import write_with
 
-FILES = ("curve.csv", "likelihood.csv", "manifest.json")
+FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
+"""The curve, which means "done", comes last."""
+MOST_BYTES = 2_000_000
+"""Larger files are left out."""
 
 
 def export(runs: Path, folder: Path) -> list[Path]:
@@ -37,19 +41,22 @@ def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
     copied = []
     for member in members:
         there = target / member.relative_to(source)
-        if (there / "curve.csv").exists() and not (replace and _samples(member) > _samples(there)):
-            if replace:
-                _put(member / "likelihood.csv", there / "likelihood.csv")
-            continue
-        _put(member.parent / "cell.json", there.parent / "cell.json")
-        for name in sorted(FILES, key=lambda name: name == "curve.csv"):  # which means "done"
-            _put(member / name, there / name)
-        copied.append(there)
+        known = (there / "curve.csv").exists()
+        further = not known or (replace and _samples(member) > _samples(there))
+        if further:
+            (there / "checkpoint.ckpt").unlink(missing_ok=True)  # of what did not go as far
+            _put(member.parent / "cell.json", there.parent / "cell.json")
+        for name in FILES:
+            new = name == "likelihood.csv" or not (there / name).exists()
+            if further or (replace and new and _samples(member) == _samples(there)):
+                _put(member / name, there / name)
+        if further:
+            copied.append(there)
     return copied
 
 
 def _put(source: Path, target: Path) -> None:
-    if source.exists():
+    if source.exists() and source.stat().st_size <= MOST_BYTES:
         write_with(target, lambda temporary: shutil.copyfile(source, temporary))
 
 

@@ -33,7 +33,6 @@ def finished(tmp_path):
 def test_a_restored_member_is_done_and_nothing_else_is(finished, tmp_path):
     exported = exchange.export(finished.store, tmp_path / "reference")
     assert len(exported) == 2
-    assert not list((tmp_path / "reference").rglob("*.ckpt"))
     there = job(tmp_path / "b", 20_000)
     assert len(exchange.restore(tmp_path / "reference", there.store)) == 2
     store, reports = Store(there.store), []
@@ -43,9 +42,38 @@ def test_a_restored_member_is_done_and_nothing_else_is(finished, tmp_path):
     train(there, lambda *report: reports.append(report))
     assert reports == []
     before = store.curve(there.cell, 1)
-    train(job(tmp_path / "b", 30_000), lambda *_: None)  # anew, and to the same numbers
+    train(job(tmp_path / "b", 30_000), lambda *report: reports.append(report))
+    assert ("advance", 40_000) in reports  # two members continue where they were
     after = store.curve(there.cell, 1)
     assert after[after["samples"] <= 20_000].reset_index(drop=True).equals(before)
+
+
+def test_large_weights_stay_behind_and_training_further_starts_anew(
+    finished, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exchange, "MOST_BYTES", 5_000)
+    exchange.export(finished.store, tmp_path / "reference")
+    assert not list((tmp_path / "reference").rglob("*.ckpt"))
+    there = job(tmp_path / "b", 30_000)
+    exchange.restore(tmp_path / "reference", there.store)
+    before = Store(there.store).curve(there.cell, 1)
+    train(there, lambda *_: None)
+    after = Store(there.store).curve(there.cell, 1)
+    assert after[after["samples"] <= 20_000].reset_index(drop=True).equals(before)
+
+
+def test_weights_are_added_to_what_was_exported_without(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "reference"
+    with monkeypatch.context() as small:
+        small.setattr(exchange, "MOST_BYTES", 5_000)
+        exchange.export(finished.store, folder)
+    exchange.export(finished.store, folder)
+    assert len(list(folder.rglob("*.ckpt"))) == 2
+    # And do not outlive what they belong to.
+    train(job(tmp_path / "a", 30_000), lambda *_: None)
+    monkeypatch.setattr(exchange, "MOST_BYTES", 5_000)
+    assert len(exchange.export(finished.store, folder)) == 2
+    assert not list(folder.rglob("*.ckpt"))
 
 
 def test_nothing_that_goes_further_is_overwritten(finished, tmp_path):
