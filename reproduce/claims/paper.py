@@ -7,12 +7,13 @@ and 10 on Frey Face.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from reproduce.claims.evidence import Evidence
@@ -64,7 +65,8 @@ CLAIMS = {
     ),
     "4a": Claim(
         "The estimator of the plotted bound varies little",
-        "the variance over noise of a mean over 10,000 images with L = 1 is below 1 nat²",
+        "the variance over noise of the plotted mean (up to 10,000 images, L = 1) is below 1 nat² "
+        "in every trained model",
     ),
     "4b": Claim(
         "The estimator of one image's bound varies little",
@@ -96,6 +98,7 @@ SAME = 0.01
 FAR_BEHIND = 5.0
 GOOD = 0.5
 INFORMATIVE = 0.05
+MEASURED = 0.2
 NEARLY = 0.95
 """Training counts as complete from this share of the published curve's length."""
 
@@ -319,24 +322,38 @@ def _linear(curve: pd.DataFrame, samples: int) -> float:
 
 
 def bound_varies_little(evidence: Evidence) -> Iterator[Finding]:
-    """Claim 4, for the plotted mean and for a single image."""
+    """Claim 4, for the plotted mean and for a single image.
+
+    A statement about each trained model, so every member must satisfy it, by more than what the
+    measurement of a variance leaves open.
+    """
     table = evidence.diagnostics
     if table.empty:
         return
     kinds = {"4a": "variance_plotted", "4b": "variance_single"}
-    for (dataset, n_latent, n_train, algorithm), members in _groups(
-        table, ["dataset", "n_latent", "n_train", "algorithm"]
-    ):
+    keys = ["dataset", "n_latent", "n_train", "algorithm", "id"]
+    for (dataset, n_latent, n_train, algorithm, name), members in _groups(table, keys):
         for claim, column in kinds.items():
-            effect = Effect.over_seeds(members[column].to_numpy(float))
-            verdict, tell = judge(effect, 1.0, exceeds=False)
+            values = members[column].to_numpy(float)
+            effect = Effect.over_seeds(values)
+            verdict, tell = _all_below(values, 1.0)
+            cell = f"{algorithm_name(algorithm)} ({name.rpartition('-')[2]})"
             place: dict[str, Any] = {
-                "where": f"{_panel_name(dataset, n_latent, n_train)}, {algorithm_name(algorithm)}",
+                "where": f"{_panel_name(dataset, n_latent, n_train)}, {cell}",
                 "dataset": dataset, "n_latent": int(n_latent), "n_train": int(n_train),
             }  # fmt: skip
             samples = int(members["samples"].min())
             found = _finding(claim, effect, verdict, tell, samples, (algorithm,), place)
-            yield Finding(**{**vars(found), "unit": "nats²"})
+            yield replace(found, unit="nats²")
+
+
+def _all_below(values: NDArray[np.float64], limit: float) -> tuple[Verdict, str]:
+    """Judge a variance that was measured of every member to about MEASURED of itself."""
+    if (values * (1 + MEASURED) < limit).all():
+        return "holds", ""
+    if (values > limit * (1 + MEASURED)).any():
+        return "does not hold", ""
+    return "cannot be told", "more repeats"
 
 
 def hmc_kde_is_good_then_unreliable(evidence: Evidence) -> Iterator[Finding]:
