@@ -301,6 +301,16 @@ def test_the_command_prints_and_writes_what_it_found(results, capsys):
     assert "3a" not in verdicts
 
 
+def test_verdicts_on_other_data_say_so(results, capsys):
+    assert gather(results).remark == ""
+    folder = results / "figure1" / "desktop"
+    folder.mkdir()
+    further = pd.concat([curves("aevb", lambda x: x, dataset=d) for d in ("digits", "mnist")])
+    further.to_csv(folder / "curves.csv", index=False)
+    command.main([str(results)])
+    assert "scikit-learn digits, which are not the paper's data" in capsys.readouterr().out
+
+
 def test_the_furthest_drawing_counts_and_a_stand_in_only_alone(results):
     short = results / "figure1" / "smoke"
     short.mkdir()

@@ -106,6 +106,7 @@ def as_json(findings: Sequence[Finding], evidence: Evidence) -> dict[str, object
     """Return what is written to claims.json."""
     return {
         "sources": evidence.sources,
+        "remark": evidence.remark,
         "made": provenance(),
         "claims": [
             {
@@ -130,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evidence = gather(results)
     findings = check_all(evidence)
     print(f"{details_table(findings)}\n\n{summary_table(findings)}\n")
+    if evidence.remark:
+        print(evidence.remark)
     for source in evidence.sources.values():
         print(f"from {source}")
     path = results / "claims.json"

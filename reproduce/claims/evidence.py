@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from reproduce.errors import UserError
+from reproduce.figures.style import dataset_name
 
 COORDINATES = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value"]
 
@@ -33,6 +34,16 @@ class Evidence:
     estimators: pd.DataFrame
     diagnostics: pd.DataFrame
     sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def remark(self) -> str:
+        """What has to be said where the curves are not of the paper's data; else empty."""
+        known = {*self.bounds["dataset"], *self.likelihoods["dataset"]}
+        others = sorted(known - {"mnist", "freyface"})
+        if not others:
+            return ""
+        names = " and ".join(dataset_name(name) for name in others)
+        return f"These verdicts are partly about {names}, which are not the paper's data."
 
 
 def gather(results: Path) -> Evidence:

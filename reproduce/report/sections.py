@@ -67,8 +67,10 @@ def claims(results: Path, evidence: Evidence) -> Section:
         f"<dt>{key}</dt><dd>{escape(claim.statement)}: {escape(claim.definition)}.</dd>"
         for key, claim in CLAIMS.items()
     )
+    remark = f'<p class="missing">{escape(evidence.remark)}</p>' if evidence.remark else ""
     html = (
-        _markdown(summary_table(findings))
+        remark
+        + _markdown(summary_table(findings))
         + _details("What exactly is checked", f"<dl>{definitions}</dl>")
         + _details("The evidence, place by place", _markdown(details_table(findings)))
     )
