@@ -39,7 +39,7 @@ def compare_likelihoods(estimates: pd.DataFrame, published: pd.DataFrame) -> pd.
     pd.DataFrame
         A row for each curve and mark at which we have a value: our mark nearest to the round
         number, within 5 %, and the last. `published` is read linearly at our mark, NaN beyond the
-        published curve (but its end serves for marks up to 2 % later). For each estimator `E`
+        published curve (but its end serves for marks up to 3 % later). For each estimator `E`
         with values: `E` (mean over seeds), `E_std`, `E_ci95_low` and `E_ci95_high` (Student-t),
         NaN where it has none. `difference` is the main estimator's (quadrature where it was used)
         − published; `hmc_kde_minus_quadrature` the mean over seeds that have both at that mark:
@@ -151,7 +151,7 @@ def _published_at(published: pd.DataFrame, identity: dict[str, Any], mark: int) 
         return float("nan")
     theirs = theirs.sort_values("samples")
     x, y = theirs["samples"].to_numpy(float), theirs["value"].to_numpy(float)
-    if x[-1] < mark <= 1.02 * x[-1]:
+    if x[-1] < mark <= 1.03 * x[-1]:
         return float(y[-1])
     return float(np.interp(mark, x, y, left=np.nan, right=np.nan))
 
