@@ -9,11 +9,12 @@ import pytest
 from scipy import stats
 
 from reproduce.claims import __main__ as command
-from reproduce.claims import paper
+from reproduce.claims.bound_claims import speed_up
 from reproduce.claims.evidence import Evidence, gather
 from reproduce.claims.finding import Effect, judge, overall, prediction_interval
-from reproduce.claims.paper import check_all, speed_up
+from reproduce.claims.paper import check_all
 from reproduce.errors import UserError
+from reproduce.published import load_published
 
 MARKS = np.array([10**4, 10**5, 10**6, 10**7, 10**8, 2.5 * 10**8]).astype(int)
 EMPTY = pd.DataFrame(columns=["dataset", "n_latent", "n_train", "algorithm", "seed", "split",
@@ -236,7 +237,7 @@ def test_the_interval_of_a_root_mean_square_covers_as_it_says():
 
 
 def test_the_published_curve_among_our_runs_and_not():
-    published = paper.load_published("figure2")
+    published = load_published("figure2")
     mine = (published["dataset"] == "mnist") & (published["n_latent"] == 10)
     theirs = published[mine & (published["algorithm"] == "aevb") & (published["split"] == "test")]
     marks = theirs["samples"].to_numpy()

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from reproduce import config
-from reproduce.claims.__main__ import details_table, summary_table
 from reproduce.claims.evidence import gather
 from reproduce.claims.paper import check_all
+from reproduce.claims.tables import details_table, summary_table
 from reproduce.step_sizes import choose
 from reproduce.store import Store
 from reproduce.tables import tables

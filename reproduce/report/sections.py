@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 from markdown_it import MarkdownIt
 
-from reproduce.claims.__main__ import details_table, summary_table
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.paper import CLAIMS, check_all
+from reproduce.claims.tables import details_table, summary_table
 from reproduce.comparison import FIGURE2_SPLITS, aligned
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.published import load_published

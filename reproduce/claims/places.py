@@ -1,0 +1,104 @@
+"""Where claims are checked: panels, seeds in pairs, and how far a curve has to go."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reproduce.claims.finding import Effect, Finding, Verdict
+from reproduce.figures.style import dataset_name, in_order, short_number
+
+SAME = 0.01
+"""Values that differ by this share of themselves count as about the same."""
+NEARLY = 0.95
+"""Training counts as complete from this share of the published curve's length."""
+
+
+def places(
+    curves: pd.DataFrame, splits: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Each panel and split that there is."""
+    for (dataset, n_latent, n_train), panel in groups(curves, ["dataset", "n_latent", "n_train"]):
+        for split in splits:
+            rows = panel[panel["split"] == split]
+            if not rows.empty:
+                place: dict[str, Any] = {
+                    "where": f"{panel_name(dataset, n_latent, n_train)}, {split}",
+                    "dataset": dataset, "n_latent": int(n_latent), "n_train": int(n_train),
+                    "split": split,
+                }  # fmt: skip
+                yield place, rows
+
+
+def groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Groups in the paper's order: MNIST first."""
+    if frame.empty:
+        return
+    groups: dict[tuple[Any, ...], pd.DataFrame] = {
+        key if isinstance(key, tuple) else (key,): rows for key, rows in frame.groupby(keys)
+    }
+    order = in_order([str(key[0]) for key in groups], ["mnist", "freyface"])
+    yield from sorted(groups.items(), key=lambda item: (order.index(str(item[0][0])), item[0][1:]))
+
+
+def panel_name(dataset: str, n_latent: int, n_train: int) -> str:
+    """Name a panel for a reader."""
+    return f"{dataset_name(dataset)}, N_z = {n_latent}, N = {n_train:,}"
+
+
+def paired(
+    curves: pd.DataFrame, first: str, second: str
+) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """The curves of two algorithms, seed by seed, without values that are not finite."""
+    finite = curves[np.isfinite(curves["value"].astype(float))]
+    both = []
+    for _, mine in finite.groupby("seed"):
+        pair = tuple(mine[mine["algorithm"] == name] for name in (first, second))
+        if all(len(curve) for curve in pair):
+            both.append((pair[0], pair[1]))
+    return both
+
+
+def last_common(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> int:
+    """The furthest that both curves of every seed go."""
+    return int(min(curve["samples"].max() for pair in pairs for curve in pair))
+
+
+def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tuple[bool, str]:
+    """Tell whether `samples` is as far as the published panel goes, and how far that is."""
+    theirs = published[published["dataset"] == place["dataset"]]
+    for key in ("n_latent", "n_train"):
+        if key in theirs.columns:
+            theirs = theirs[theirs[key] == place[key]]
+    if theirs.empty:
+        return True, ""
+    end = float(theirs["samples"].max())
+    return samples >= NEARLY * end, f"{short_number(end)} samples (so far {short_number(samples)})"
+
+
+def finding_at(
+    claim: str,
+    effect: Effect,
+    verdict: Verdict,
+    tell: str,
+    samples: int,
+    algorithms: tuple[str, ...],
+    place: dict[str, Any],
+    stderr: float | None = None,
+) -> Finding:
+    """Make a finding in nats from an effect and its verdict."""
+    return Finding(
+        claim=claim,
+        effect=effect.value,
+        low=effect.low,
+        high=effect.high,
+        unit="nats",
+        n_seeds=effect.n_seeds,
+        verdict=verdict,
+        tell=tell,
+        samples=samples,
+        stderr_images=stderr,
+        algorithms=algorithms,
+        **place,
+    )
