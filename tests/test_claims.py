@@ -274,6 +274,15 @@ def test_one_place_that_fails_fails_the_claim_and_one_open_leaves_it_open():
     assert overall([*holds, *fails]) == "does not hold"
 
 
+def test_a_seed_that_has_just_begun_does_not_take_the_others_back():
+    both = pd.concat([curves("aevb", lambda x: x + 1), curves("wake_sleep", lambda x: x)])
+    both = both[(both["seed"] != 2) | (both["samples"] <= 10**5)]
+    for claim in ("1a", "1b"):
+        (finding,) = found(evidence(both), claim)
+        assert finding.samples == MARKS[-1]
+        assert finding.n_seeds == 2
+
+
 def test_a_diverged_seed_is_no_evidence():
     both = pd.concat([curves("aevb", lambda x: x + 1), curves("wake_sleep", lambda x: x)])
     both.loc[(both["seed"] == 1) & (both["samples"] > 10**6), "value"] = np.inf

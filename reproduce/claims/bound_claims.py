@@ -10,7 +10,7 @@ import pandas as pd
 
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, judge
-from reproduce.claims.places import SAME, complete, finding_at, groups, last_common, paired, places
+from reproduce.claims.places import SAME, complete, finding_at, groups, paired, places
 from reproduce.figures.style import algorithm_name, dataset_name
 from reproduce.published import load_published, value_at
 
@@ -35,7 +35,7 @@ def own_methods(evidence: Evidence) -> Iterator[Finding]:
 
 def _faster(evidence: Evidence, claim: str, first: str, second: str) -> Iterator[Finding]:
     for place, curves in places(evidence.bounds, ("train", "test")):
-        pairs = paired(curves, first, second)
+        pairs, samples = paired(curves, first, second)
         if not pairs:
             continue
         logs = [math.log10(speed_up(mine, other)) for mine, other in pairs]
@@ -50,7 +50,7 @@ def _faster(evidence: Evidence, claim: str, first: str, second: str) -> Iterator
             n_seeds=effect.n_seeds,
             verdict=verdict,
             tell=tell,
-            samples=last_common(pairs),
+            samples=samples,
             algorithms=(first, second),
             **place,
         )
@@ -93,10 +93,9 @@ def _better(
 ) -> Iterator[Finding]:
     published = load_published("figure2")
     for place, curves in places(evidence.bounds, ("train", "test")):
-        pairs = paired(curves, first, second)
+        pairs, samples = paired(curves, first, second)
         if not pairs:
             continue
-        samples = last_common(pairs)
         reached, goal = complete(published, place, samples)
         effect = Effect.over_seeds(
             [value_at(mine, samples) - value_at(other, samples) for mine, other in pairs]

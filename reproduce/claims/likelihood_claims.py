@@ -8,7 +8,7 @@ import pandas as pd
 
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, judge
-from reproduce.claims.places import SAME, complete, finding_at, last_common, paired, places
+from reproduce.claims.places import SAME, complete, finding_at, paired, places
 from reproduce.published import load_published
 
 FAR_BEHIND = 5.0
@@ -47,10 +47,9 @@ def _likelier(
     wanted = {"small": sizes[:1], "large": sizes[1:][-1:], None: sizes}[which]
     curves = evidence.likelihoods[evidence.likelihoods["n_train"].isin(wanted)]
     for place, panel in places(curves, ("train", "test")):
-        pairs = paired(panel, first, second)
+        pairs, samples = paired(panel, first, second)
         if not pairs:
             continue
-        samples = last_common(pairs)
         reached, goal = complete(published, place, samples)
         # Linear between marks, which lie close: MCEM stops at its own iterations only.
         at = [[_linear(curve, samples) for curve in pair] for pair in pairs]

@@ -47,22 +47,31 @@ def panel_name(dataset: str, n_latent: int, n_train: int) -> str:
     return f"{dataset_name(dataset)}, N_z = {n_latent}, N = {n_train:,}"
 
 
-def paired(
-    curves: pd.DataFrame, first: str, second: str
-) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """The curves of two algorithms, seed by seed, without values that are not finite."""
+Pair = tuple[pd.DataFrame, pd.DataFrame]
+"""One seed's curves of two algorithms."""
+
+
+def paired(curves: pd.DataFrame, first: str, second: str) -> tuple[list[Pair], int]:
+    """The curves of two algorithms, seed by seed, and the furthest that they can be compared at.
+
+    Values that are not finite are left out, and so are seeds that are not nearly as far as the
+    furthest one: a seed that has just begun must not take the others back to its own beginning.
+
+    Returns
+    -------
+    tuple
+        The pairs, none where no seed has both curves, and the samples that both curves of each
+        pair reach.
+    """
     finite = curves[np.isfinite(curves["value"].astype(float))]
-    both = []
+    both: list[Pair] = []
     for _, mine in finite.groupby("seed"):
         pair = tuple(mine[mine["algorithm"] == name] for name in (first, second))
         if all(len(curve) for curve in pair):
             both.append((pair[0], pair[1]))
-    return both
-
-
-def last_common(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> int:
-    """The furthest that both curves of every seed go."""
-    return int(min(curve["samples"].max() for pair in pairs for curve in pair))
+    ends = [int(min(curve["samples"].max() for curve in pair)) for pair in both]
+    kept = [at for at, end in enumerate(ends) if end >= NEARLY * max(ends)]
+    return [both[at] for at in kept], min((ends[at] for at in kept), default=0)
 
 
 def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tuple[bool, str]:
