@@ -100,12 +100,12 @@ def members(store: Store) -> Iterator[Curves]:
         identity = RunIdentity.of_member(cell, seed, "ours")
         rows = zip(metrics, curve["samples"], curve["value"], strict=True)
         yield Curves(identity, _ordered(rows), folder / "curve.csv")
-        found = store.likelihoods(cell, seed)
+        # Of several estimates at a mark the one on the most images comes last, and counts.
+        found = store.likelihoods(cell, seed).sort_values("n_points", kind="stable")
         if found.empty:
             continue
         named = found["estimator"].map(lambda name: "" if name == MAIN_ESTIMATOR else f"_{name}")
         metrics = "log_likelihood/" + found["split"] + named
-        # Of several estimates of the same thing, by more images say, the last counts.
         rows = zip(metrics, found["samples"], found["value"], strict=True)
         yield Curves(
             RunIdentity(

@@ -28,11 +28,13 @@ def store(tmp_path, monkeypatch):
     this = job(tmp_path, "tracking=off")
     train(this, lambda kind, payload: None)
     row = {
-        "split": "test", "samples": 20_000, "settings": "x", "n_points": 5, "stderr": 1.0,
+        "split": "test", "samples": 20_000, "settings": "x", "stderr": 1.0,
         "n_untrusted": 0, "seconds": 1.0,
     }  # fmt: skip
-    for estimator, value in (("quadrature", -30.0), ("hmc_kde", -29.5)):
-        changed = {**row, "estimator": estimator, "value": value}
+    for estimator, n_points, value in (
+        ("quadrature", 5, -30.0), ("quadrature", 3, -99.0), ("hmc_kde", 5, -29.5),
+    ):  # fmt: skip
+        changed = {**row, "estimator": estimator, "n_points": n_points, "value": value}
         Store(this.store).add_likelihood(this.cell, 0, changed)
     everything = load_published("figure2")
     few = everything[(everything["n_latent"] == 10) & (everything["dataset"] == "mnist")]
