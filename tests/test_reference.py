@@ -127,7 +127,8 @@ def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
 
 
 @pytest.mark.parametrize(
-    "path", ["ablations/initial_scale", "manifolds/laptop", "samples/laptop", "diagnostics"]
+    "path",
+    ["ablations/initial_scale", "manifolds/desktop", "samples/laptop", "diagnostics"],
 )
 def test_pictures_were_made_from_committed_code(path):
     text = (ROOT / "results" / "reference" / path / "manifest.json").read_text(encoding="utf-8")
