@@ -6,27 +6,24 @@ and a report with a section for each panel, too (which needs the package wandb-w
 it says how to upload the runs and how to look at them here.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from reproduce import cli, config
+from reproduce import cli, config, wandb_pages
+from reproduce.comparison import FIGURE2_SPLITS
 from reproduce.errors import UserError
 from reproduce.figures.style import algorithm_name, dataset_name
-from reproduce.files import write_json
 from reproduce.published import PUBLISHED_FOLDER, load_published
 from reproduce.store import Store
-from reproduce.tracking import BOUNDS, CurveRun, Mode, RunIdentity, by_samples, metric_name
+from reproduce.tracking import CurveRun, Mode, RunIdentity, by_samples, metric_name
 from reproduce.trained import find_cell
 
-PUBLISHED_SPLITS = {"train": "train_running", "test": "test"}
 PAPER_N_TRAIN = {"mnist": 50_000, "freyface": 1_600}
 MAIN_ESTIMATOR = "quadrature"
 
@@ -68,7 +65,7 @@ def published() -> Iterator[Curves]:
             dataset, n_latent, n_train, algorithm = key  # type: ignore[misc]
             name = f"published-{theirs}-{dataset}-{algorithm}-z{n_latent}-n{n_train}"
             metrics = (
-                curve["split"].map(lambda split: f"bound/{PUBLISHED_SPLITS[str(split)]}")
+                curve["split"].map(lambda split: f"bound/{FIGURE2_SPLITS[str(split)]}")
                 if theirs == "figure2"
                 else "log_likelihood/" + curve["split"]
             )
@@ -152,125 +149,6 @@ def _is_logged(one: Curves, folder: Path) -> bool:
     return any(path.stat().st_mtime_ns >= made for path in files)
 
 
-def panels_of(curves: Sequence[Curves]) -> list[dict[str, Any]]:
-    """The distinct (dataset, n_latent, n_train), in the order of the curves."""
-    keys = ("dataset", "n_latent", "n_train")
-    places = {tuple(one.identity.config[key] for key in keys) for one in curves}
-    order = pd.DataFrame(sorted(places, key=lambda p: (p[0] != "mnist", *map(str, p[:1]), *p[1:])))
-    return [dict(zip(keys, row, strict=True)) for row in order.itertuples(index=False)]
-
-
-def workspace(entity: str, project: str) -> Any:
-    """Describe the saved workspace: a section a quantity, runs averaged by cell."""
-    wr, ws = _workspaces()
-    splits = [f"bound/{split}" for split in BOUNDS]
-    sections = {
-        "Variational bound (experiment 1)": splits,
-        "Marginal log-likelihood (experiment 2)": ["log_likelihood/train", "log_likelihood/test"],
-        "Markov chains (Monte Carlo EM)": ["chains/acceptance_rate", "chains/leapfrog_step"],
-    }
-    return ws.Workspace(
-        entity=entity,
-        project=project,
-        name="AEVB reproduced",
-        sections=[
-            ws.Section(
-                name=name,
-                is_open=True,
-                panels=[_plot(wr, [metric], metric, log_x=index == 0) for metric in metrics],
-            )
-            for index, (name, metrics) in enumerate(sections.items())
-        ],
-        runset_settings=ws.RunsetSettings(groupby=[ws.Metric("group")]),
-    )
-
-
-def report(entity: str, project: str, panels: Sequence[Mapping[str, Any]]) -> Any:
-    """Describe the report: a section for each panel, with the published curves among ours."""
-    wr, ws = _workspaces()
-    blocks: list[Any] = [
-        wr.P("Each section shows our runs, averaged over seeds, and the published curve's.")
-    ]
-    for place in panels:
-        title = f"{dataset_name(place['dataset'])}, N_z = {place['n_latent']}, "
-        blocks.append(wr.H2(f"{title}N_train = {place['n_train']:,}"))
-        blocks.append(
-            wr.PanelGrid(
-                runsets=[
-                    wr.Runset(
-                        entity=entity,
-                        project=project,
-                        name="ours and published",
-                        filters=[ws.Config(key) == value for key, value in place.items()],
-                        groupby=["group"],
-                    )
-                ],
-                panels=[
-                    _plot(wr, ["bound/train_running", "bound/test"], "variational bound", True),
-                    _plot(wr, ["log_likelihood/train", "log_likelihood/test"], "log p(x)", False),
-                ],
-            )
-        )
-    return wr.Report(
-        entity=entity,
-        project=project,
-        title="Auto-Encoding Variational Bayes, reproduced",
-        description="Both experiments of Kingma & Welling (2013), beside the published curves.",
-        blocks=blocks,
-    )
-
-
-def _plot(wr: Any, metrics: list[str], title: str, log_x: bool) -> Any:
-    return wr.LinePlot(
-        title=title, x="samples", y=metrics, log_x=log_x, title_x="training samples evaluated",
-        title_y="nats" if not metrics[0].startswith("chains") else None,
-    )  # fmt: skip
-
-
-def _workspaces() -> tuple[Any, Any]:
-    try:
-        import wandb_workspaces.reports.v2 as wr
-        import wandb_workspaces.workspaces as ws
-    except ImportError as error:
-        raise UserError(
-            "A dashboard online needs the package wandb-workspaces: pip install -e '.[dashboard]'."
-        ) from error
-    return wr, ws
-
-
-def save_online(curves: Sequence[Curves], folder: Path, project: str) -> tuple[str, str]:
-    """Save workspace and report, over those saved before; return their addresses.
-
-    Raises
-    ------
-    UserError
-        Where nobody is logged in.
-    """
-    _workspaces()
-    import wandb
-
-    try:
-        entity = str(wandb.Api().default_entity)
-    except (wandb.Error, ValueError) as error:
-        raise UserError(f"W&B does not know you ({error}); run `wandb login` first.") from error
-    memory = folder / "wandb" / "dashboard.json"
-    known = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
-    known = known if known.get("project") == f"{entity}/{project}" else {}
-    view, page = workspace(entity, project), report(entity, project, panels_of(curves))
-    # Known ids make these updates; without, each time would add another.
-    view._internal_name, view._internal_id = known.get("workspace", ("", ""))
-    page.id = known.get("report", "")
-    view.save()
-    page.save()
-    saved = {
-        "project": f"{entity}/{project}",
-        "workspace": [view._internal_name, view._internal_id],
-        "report": page.id,
-    }
-    write_json(memory, saved)
-    return str(view.url), str(page.url)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Log the store; save or explain the dashboard."""
     overrides = list(sys.argv[1:] if arguments is None else arguments)
@@ -283,12 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     curves = everything(config.results_folder(settings))
     cli.ensure_writable(folder / "wandb")
     if mode == "online":
-        _workspaces()  # before anything is sent
+        wandb_pages.require()  # before anything is sent
     written = log(curves, cast(Mode, mode), folder, project, terminal)
     known = len(curves) - len(written)
     terminal.print(f"{len(written)} runs logged, {known} were there already.", highlight=False)
     if mode == "online":
-        view, page = save_online(curves, folder, project)
+        view, page = wandb_pages.save([one.identity.config for one in curves], folder, project)
         terminal.print(f"Workspace: {view}\nReport: {page}", highlight=False)
     else:
         terminal.print(
