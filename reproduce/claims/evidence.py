@@ -37,8 +37,9 @@ class Evidence:
 
     @property
     def remark(self) -> str:
-        """What has to be said where the curves are not of the paper's data; else empty."""
-        known = {*self.bounds["dataset"], *self.likelihoods["dataset"]}
+        """What has to be said where something is not of the paper's data; else empty."""
+        tables = (self.bounds, self.likelihoods, self.diagnostics)
+        known = {name for table in tables if len(table) for name in table["dataset"]}
         others = sorted(known - {"mnist", "freyface"})
         if not others:
             return ""
