@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from reproduce.adagrad import Adagrad
 from reproduce.algorithm import Algorithm
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
@@ -89,7 +90,7 @@ class MonteCarloEM(Algorithm):
         self.register_buffer("leapfrog_step", torch.full((n_members,), initial_leapfrog_step))
         self.register_buffer("accepted_sum", torch.zeros(n_members, dtype=torch.float64))
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+    def configure_optimizers(self) -> list[Adagrad]:
         """Adagrad over the decoder alone."""
         return [self.adagrad(self.model.decoder)]
 

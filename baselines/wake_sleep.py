@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from reproduce.adagrad import Adagrad
 from reproduce.algorithm import Algorithm, Noise
 from reproduce.models.decoders import Decoder, NoiseKind
 from reproduce.models.encoder import GaussianEncoder
@@ -34,7 +35,7 @@ class WakeSleep(Algorithm):
         super().__init__(*arguments, **settings)
         self.clip_dreams = clip_dreams
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+    def configure_optimizers(self) -> list[Adagrad]:
         """Two optimisers: the wake phase's and the sleep phase's."""
         return [self.adagrad(self.model.decoder), self.adagrad(self.model.encoder)]
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reproduce.adagrad import Adagrad
 from reproduce.bounds import bound_named
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
@@ -25,7 +26,6 @@ from reproduce.schedule import BLOCK_STEPS
 
 EVALUATED_TRAINING_IMAGES = 10_000
 EVALUATION_BATCH = 1_000
-ADAGRAD_EPSILON = 1e-8
 
 Noise = Mapping[str, Tensor]
 
@@ -123,40 +123,22 @@ class Algorithm(pl.LightningModule):
 
     # Optimisation.
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+    def configure_optimizers(self) -> list[Adagrad]:
         """One Adagrad over all parameters."""
         return [self.adagrad(self.model)]
 
-    def adagrad(self, module: nn.Module) -> torch.optim.Optimizer:
-        """Adagrad as in the paper: G += g^2; theta += eta g / sqrt(G + 1e-8).
-
-        The weight prior N(0, I) on matrices adds (M/N) log p(theta) to the sum of the minibatch's
-        bounds (section 5), whose gradient -(M/N) theta is exactly a weight decay of M/N.
-        """
-        prior = self.batch_size / len(self.train_images)
-        matrices = [p for name, p in module.named_parameters() if name.endswith("weight")]
-        biases = [p for name, p in module.named_parameters() if not name.endswith("weight")]
-        groups = [{"params": matrices, "weight_decay": prior}, {"params": biases}]
-        fused = _fused_adagrad_runs_on(matrices[0].device)
-        return torch.optim.Adagrad(
-            groups,
-            lr=self.step_size,
-            initial_accumulator_value=ADAGRAD_EPSILON,
-            eps=0,
-            fused=fused or None,
-            foreach=None if fused else True,
-        )
+    def adagrad(self, module: nn.Module) -> Adagrad:
+        """Adagrad on `module`, with the weight prior of minibatches of M among N images."""
+        return Adagrad(module, self.step_size, self.batch_size / len(self.train_images))
 
     def descend(self, loss: Tensor, optimizer_index: int = 0) -> None:
         """One Adagrad step on the gradient of `loss`, for that optimizer's parameters."""
         optimizer = self._raw_optimizers()[optimizer_index]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        optimizer.update(torch.autograd.grad(loss, optimizer.parameters, allow_unused=True))
 
-    def _raw_optimizers(self) -> list[torch.optim.Optimizer]:
+    def _raw_optimizers(self) -> list[Adagrad]:
         found = self.optimizers(use_pl_optimizer=False)
-        return cast(list[torch.optim.Optimizer], found if isinstance(found, list) else [found])
+        return cast(list[Adagrad], found if isinstance(found, list) else [found])
 
     # The loop.
 
@@ -193,7 +175,9 @@ class Algorithm(pl.LightningModule):
 
     def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
         """Gather a minibatch for each member, as grey levels in [0, 1]."""
-        return self.train_images[index].float().mul_(self.image_scale)
+        # Whole rows are copied, which indexing with a table of indices does pixel by pixel.
+        rows = self.train_images.index_select(0, index.flatten())
+        return rows.float().mul_(self.image_scale).unflatten(0, index.shape)
 
     def _draw(self, block: int) -> dict[str, Tensor]:
         """Draw all random numbers of a block, each (member, step, ...)."""
@@ -203,20 +187,30 @@ class Algorithm(pl.LightningModule):
         }
         noise = {}
         for name, (kind, shape) in shapes.items():
-            draws = [
-                self._random(kind, (BLOCK_STEPS, *shape), seed, "train", name, block)
-                for seed in self.seeds
-            ]
-            noise[name] = torch.stack(draws)
+            # Filled in place: to stack the members' numbers would copy megabytes of pixel noise.
+            drawn = torch.empty(
+                (len(self.seeds), BLOCK_STEPS, *shape),
+                dtype=torch.int64 if kind == "index" else torch.float32,
+                device=self.device,
+            )
+            for member, seed in zip(drawn, self.seeds, strict=True):
+                self._fill(member, kind, seed, "train", name, block)
+            noise[name] = drawn
         return noise
 
     def _random(self, kind: str, shape: Sequence[int], seed: int, *key: str | int) -> Tensor:
+        drawn = torch.empty(tuple(shape), device=self.device)
+        self._fill(drawn, kind, seed, *key)
+        return drawn
+
+    def _fill(self, target: Tensor, kind: str, seed: int, *key: str | int) -> None:
         source = generator(self.device, seed, *key)
         if kind == "index":  # drawn with replacement
-            n_train = len(self.train_images)
-            return torch.randint(n_train, tuple(shape), generator=source, device=self.device)
-        draw = torch.randn if kind == "normal" else torch.rand
-        return draw(tuple(shape), generator=source, device=self.device)
+            target.random_(len(self.train_images), generator=source)
+        elif kind == "normal":
+            target.normal_(generator=source)
+        else:
+            target.uniform_(generator=source)
 
     def _set_step_size(self, step_size: float) -> None:
         for optimizer in self._raw_optimizers():
@@ -281,14 +275,3 @@ def _require_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")
-
-
-def _fused_adagrad_runs_on(device: torch.device) -> bool:
-    """Tell whether this build of torch has the fused kernel for `device`."""
-    probe = nn.Parameter(torch.zeros(1, device=device))
-    probe.grad = torch.zeros(1, device=device)
-    try:
-        torch.optim.Adagrad([probe], fused=True).step()
-    except (RuntimeError, NotImplementedError):
-        return False
-    return True

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
-from reproduce.models.layers import StackedLinear, TanhLayer, memberwise
+from reproduce.models.layers import StackedLinear, TanhLayer, alike_parts, memberwise
 
 NoiseKind = Literal["uniform", "normal"]
 
@@ -192,11 +192,15 @@ class _BernoulliLogLikelihood(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
         probability = memberwise(torch.sigmoid, logits)
-        linear = (x * logits).sum(-1)
-        log_larger = memberwise(torch.log, torch.maximum(probability, 1 - probability))
-        softplus = logits.clamp_min(0).sub_(log_larger)
         ctx.save_for_backward(probability, x)
-        return linear - softplus.sum(-1)
+        # One buffer for all three terms: fresh ones of this size would leave the caches.
+        work = x * logits
+        linear = work.sum(-1)
+        positive_part = torch.clamp_min(logits, 0, out=work).sum(-1)
+        torch.sub(probability, 0.5, out=work).abs_().add_(0.5)  # max(s, 1 - s)
+        for part in alike_parts(work):
+            part.log_()
+        return linear - positive_part + work.sum(-1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

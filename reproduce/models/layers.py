@@ -1,6 +1,6 @@
 """Layers that hold one weight matrix for each member of a stack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -9,17 +9,25 @@ from torch import Tensor, nn
 
 Role = Literal["hidden", "output", "log_variance"]
 
+LONGEST_VECTORS = 64
+"""Floats that torch's loops handle at once: two vectors of up to 16 on known CPUs, with room."""
+
 
 def memberwise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply an elementwise function to each member of `x` (member, ...) apart.
+    """Apply an elementwise function to `x` (member, ...) so that each member rounds as if alone."""
+    parts = alike_parts(x)
+    return function(x) if len(parts) == 1 else torch.stack([function(part) for part in parts])
+
+
+def alike_parts(x: Tensor) -> Sequence[Tensor]:
+    """Cut `x` (member, ...) into views in which elementwise functions round every member alike.
 
     On the CPU the last few elements of a tensor go through scalar code whose exp or tanh rounds
     otherwise than the vectorised one. Which elements are last must not depend on what is stacked
-    beside a member, or its curve would.
+    beside a member, or its curve would. Where members fill whole vectors there are no last few.
     """
-    if len(x) == 1 or x.device.type != "cpu":
-        return function(x)
-    return torch.stack([function(member) for member in x])
+    whole = x.device.type != "cpu" or len(x) == 1 or x[0].numel() % LONGEST_VECTORS == 0
+    return [x] if whole else x.unbind()
 
 
 class StackedLinear(nn.Module):
@@ -75,8 +83,8 @@ class _Tanh(torch.autograd.Function):
     def forward(ctx: Any, pre_activation: Tensor) -> Tensor:
         ctx.mark_dirty(pre_activation)
         y = pre_activation.mul_(2)
-        for member in y if y.device.type == "cpu" else [y]:  # see `memberwise`
-            member.sigmoid_()
+        for part in alike_parts(y):
+            part.sigmoid_()
         y.mul_(2).sub_(1)
         ctx.save_for_backward(y)
         return y
