@@ -12,6 +12,7 @@ FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
 ABLATION ?= initial_scale
 RESULTS ?= results
+MINUTES ?= 25
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
@@ -22,7 +23,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims report dashboard bench test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims report dashboard bench gpu test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,9 @@ dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the publishe
 bench: $(INSTALLED) ## Measure training and estimators beside PyTorch, Lightning, loops and the product ceiling
 	$(PY) -m benchmarks.bench $(ARGS)
 	$(PY) -m benchmarks.likelihood
+
+gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the paper budget; MINUTES=25
+	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(ARGS)
 
 test: $(INSTALLED) ## Run the fast tests; needs no network
 	$(PY) -m pytest $(ARGS)

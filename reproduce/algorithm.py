@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from reproduce.adagrad import Adagrad
 from reproduce.bounds import bound_named
+from reproduce.cuda_graphs import BlockGraph
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
@@ -60,6 +61,8 @@ class Algorithm(pl.LightningModule):
 
     trains_encoder: ClassVar[bool] = True
     """Whether q(z|x) means anything after training."""
+    graphs_allowed: ClassVar[bool] = True
+    """Whether `step` may be captured in a CUDA graph: it never waits for the device."""
 
     model: Autoencoder
     samples_seen: Tensor
@@ -93,6 +96,8 @@ class Algorithm(pl.LightningModule):
         self.n_samples = n_samples
         self.estimator = bound_named(estimator)
         self.image_scale = images.scale
+        self._graph: BlockGraph | None = None
+        self._warm = False  # nothing is left that a first step sets up
         n_members = len(self.seeds)
         # Buffers below with a member axis are state: a checkpoint keeps a slice for each member.
         self.register_buffer("samples_seen", torch.zeros(n_members, dtype=torch.int64))
@@ -164,10 +169,23 @@ class Algorithm(pl.LightningModule):
 
     def train_block(self, block: int) -> None:
         """Run one block of minibatch steps."""
-        noise = self._draw(block)
+        warming_up = max(0, self.warmup_steps - block * BLOCK_STEPS)
+        if self._captures() and self._warm and not warming_up:
+            if self._graph is None:
+                self._graph = BlockGraph(self._run_steps, self._draw(block))
+            self._draw(block, self._graph.noise)
+            self._graph.replay()
+        else:
+            self._run_steps(self._draw(block), warming_up)
+            self._warm = True
+
+    def _captures(self) -> bool:
+        return self.graphs_allowed and self.device.type == "cuda"
+
+    def _run_steps(self, noise: Noise, warming_up: int = 0) -> None:
+        """Run a block's steps, in the first `warming_up` of which no parameter moves."""
         for offset in range(BLOCK_STEPS):
-            warming_up = block * BLOCK_STEPS + offset < self.warmup_steps
-            self._set_step_size(0.0 if warming_up else self.step_size)
+            self._set_step_size(0.0 if offset < warming_up else self.step_size)
             now = {name: values[:, offset] for name, values in noise.items()}
             bound = self.step(self.pixels(now.pop("index")), now)
             self.running_sum += bound.double()
@@ -179,23 +197,21 @@ class Algorithm(pl.LightningModule):
         rows = self.train_images.index_select(0, index.flatten())
         return rows.float().mul_(self.image_scale).unflatten(0, index.shape)
 
-    def _draw(self, block: int) -> dict[str, Tensor]:
+    def _draw(self, block: int, into: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Draw all random numbers of a block, each (member, step, ...)."""
-        shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-            "index": ("index", (self.batch_size,)),
-            **self.noise_shapes(),
-        }
-        noise = {}
-        for name, (kind, shape) in shapes.items():
-            # Filled in place: to stack the members' numbers would copy megabytes of pixel noise.
-            drawn = torch.empty(
+        needed = {"index": ("index", (self.batch_size,)), **self.noise_shapes()}
+        # Filled in place: to stack the members' numbers would copy megabytes of pixel noise.
+        noise = into or {
+            name: torch.empty(
                 (len(self.seeds), BLOCK_STEPS, *shape),
                 dtype=torch.int64 if kind == "index" else torch.float32,
                 device=self.device,
             )
-            for member, seed in zip(drawn, self.seeds, strict=True):
+            for name, (kind, shape) in needed.items()
+        }
+        for name, (kind, _) in needed.items():
+            for member, seed in zip(noise[name], self.seeds, strict=True):
                 self._fill(member, kind, seed, "train", name, block)
-            noise[name] = drawn
         return noise
 
     def _random(self, kind: str, shape: Sequence[int], seed: int, *key: str | int) -> Tensor:

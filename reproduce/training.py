@@ -28,7 +28,8 @@ from reproduce.store import Cell, Store
 from reproduce.tracking import member_runs
 from reproduce.trained import build_model
 
-LONGEST_CHUNK = 10_000  # samples; about a second of training
+LONGEST_CHUNK = {"cpu": 10_000, "cuda": 200_000}
+"""Samples a member in one call by Lightning, by kind of device: a second of training or less."""
 CHECKPOINT_SECONDS = 60.0
 
 Report = Callable[[str, Any], None]
@@ -166,7 +167,7 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
     recorder = Recorder(store, job, images, seeds, members, report)
     block = algorithm.block_samples
     stops = marks(job.samples, block, job.snapshots)
-    chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK // block))
+    chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK[device.type] // block))
     if not len(chunks):  # killed between the last checkpoint and its curve
         recorder.publish(algorithm)
         return

@@ -106,7 +106,7 @@ def test_killed_while_writing_checkpoints(
 ):
     """Also between the files of two members, which are then at different points."""
     algorithm, expected = uninterrupted
-    monkeypatch.setattr(training, "LONGEST_CHUNK", 5)
+    monkeypatch.setitem(training.LONGEST_CHUNK, "cpu", 5)
     this = job(tmp_path, algorithm)
     save, calls = torch.save, 0
 
