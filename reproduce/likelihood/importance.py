@@ -24,7 +24,7 @@ from reproduce.randomness import generator
 PROPOSALS = ("modes", "encoder", "prior")
 BATCH = 50  # datapoints at once
 PAIRS = 2**13  # of sample and datapoint decoded at once
-LOG2_GRID = 12
+LOG2_GRID, SECOND_SCRAMBLE = 12, 404
 N_STARTS, N_MODES, N_ITERATIONS = 12, 8, 12
 SCALES = {1.1: 0.6, 2.0: 0.3}  # from inflation to share of the samples; the prior gets the rest
 N_CHECK = 256
@@ -83,16 +83,14 @@ class Importance:
             )
         grids = [
             PriorGrid.sobol(target.n_latent, LOG2_GRID, scramble, target.device)
-            for scramble in (303, 404)
+            for scramble in (303, SECOND_SCRAMBLE)
         ]
         parts = []
         for number, rows in enumerate(x.split(BATCH, 1)):
             source = _Source(target, tuple(seeds), number)
-            check = _search(target, rows, grids[1], with_encoder=False)
             proposal = self._proposal(target, rows, grids[0])
             found = _estimate(target, rows, proposal, self.n_samples, source.named("estimate"))
-            around = _around(check)
-            other = _estimate(target, rows, around, N_CHECK, source.named("check")).value
+            other, n_modes = second_look(target, rows, tuple(seeds), number, grids[1])
             excess = other - found.value
             trusted = (
                 (found.diagnostics["pareto_k"] < MOST_PARETO_K)
@@ -101,7 +99,7 @@ class Importance:
             )
             diagnostics = {
                 **found.diagnostics,
-                "n_modes": check.n_modes,
+                "n_modes": n_modes,
                 "mode_excess": excess.float(),
             }
             parts.append(Estimate(found.value, found.stderr, trusted, diagnostics))
@@ -116,6 +114,23 @@ class Importance:
         assert target.encoder is not None
         posterior = target.encoder(x)
         return [_Component(1.0, lambda noise, uniform: posterior.sample(noise), posterior.log_prob)]
+
+
+def second_look(
+    target: Target,
+    x: Float[Tensor, "member batch pixel"],
+    seeds: tuple[int, ...],
+    number: int,
+    grid: PriorGrid,
+) -> tuple[Float[Tensor, "member batch"], Float[Tensor, "member batch"]]:
+    """log p(x) in nats as a search for modes of its own sees it, and the modes that it found.
+
+    With few samples, for diagnostics: where an estimate lies far from it, one of the two has
+    missed something.
+    """
+    mixture = _search(target, x, grid, with_encoder=False)
+    source = _Source(target, seeds, number, "check")
+    return _estimate(target, x, _around(mixture), N_CHECK, source).value, mixture.n_modes
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ def test_few_dimensions(n_latent):
     assert error.mean().abs() < 0.1
     assert error.square().mean().sqrt() < 0.3
     assert found.diagnostics["acceptance_rate"].mean() == pytest.approx(0.9, abs=0.04)
+    off = error.abs() > 0.5
+    assert not (off & found.trusted).any()
+    assert found.trusted.float().mean() > 0.8
 
 
 def test_its_bias_grows_with_the_dimension():
@@ -49,6 +52,10 @@ def test_a_mode_that_the_chain_never_sees_is_missing():
     found = HmcKde()(model.target, x, (0,))
     error = (found.value - model.exact(x)).mean()
     assert float(error) == pytest.approx(-0.693, abs=0.1)
+    off = (found.value - model.exact(x)).abs() > 0.5
+    assert off.float().mean() > 0.8
+    assert not (off & found.trusted).any()
+    assert float(found.diagnostics["second_look"].median()) == pytest.approx(-0.693, abs=0.15)
 
 
 @pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])
