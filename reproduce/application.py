@@ -5,16 +5,19 @@ It is a module of its own and not in `__main__`, so that the workers of any laun
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
-from reproduce import cli, config, launchers, multirun, runner
+from reproduce import cli, config, launchers, multirun, runner, tracking
 from reproduce.errors import UserError
 from reproduce.overrides import CONF
+from reproduce.training import Job
 
 
 def run() -> None:
@@ -39,9 +42,16 @@ def train_cell(settings: DictConfig) -> None:
     sys.stdout.flush()
 
 
-def _train(settings: DictConfig, overrides: list[str], cores: int | None = None) -> None:
-    """Train with as many processes as `cores` allow, or as this machine has where that is None."""
-    terminal = cli.console()
+def job_with_data(
+    settings: DictConfig, overrides: Sequence[str], terminal: Console
+) -> tuple[DictConfig, Job]:
+    """Return what to train: with the data set of `settings`, or with its stand-in.
+
+    Raises
+    ------
+    UserError
+        For impossible values, or data that are not to be had.
+    """
     job = config.job_from(settings)
     name = str(settings.data.name)
     used = cli.substitute_missing([name], job.data_dir, settings.data.fallback, terminal)[name]
@@ -49,6 +59,14 @@ def _train(settings: DictConfig, overrides: list[str], cores: int | None = None)
         settings = config.compose_config([*overrides, f"data={used}"])
         job = config.job_from(settings)
     cli.check_sizes([job])
+    tracking.check_trial(job.tracking, len(job.seeds))
+    return settings, job
+
+
+def _train(settings: DictConfig, overrides: list[str], cores: int | None = None) -> None:
+    """Train with as many processes as `cores` allow, or as this machine has where that is None."""
+    terminal = cli.console()
+    settings, job = job_with_data(settings, overrides, terminal)
     cli.ensure_writable(job.store)
     workers = config.workers(settings)
     if workers is None and cores is not None:

@@ -33,17 +33,20 @@ class Extra:
         As in pyproject.toml.
     plugin
         The module that it installs.
+    constraints
+        The file with the exact versions that it was tested with.
     """
 
     name: str
     plugin: str
+    constraints: str = "constraints.txt"
 
 
 EXTRAS = {
     "joblib": Extra("joblib", "hydra_plugins.hydra_joblib_launcher"),
     "submitit_local": Extra("submitit", "hydra_plugins.hydra_submitit_launcher"),
     "submitit_slurm": Extra("submitit", "hydra_plugins.hydra_submitit_launcher"),
-    "ray": Extra("ray", "hydra_plugins.hydra_ray_launcher"),
+    "ray": Extra("ray", "hydra_plugins.hydra_ray_launcher", "constraints-ray.txt"),
 }
 
 
@@ -59,12 +62,30 @@ def check_installed(launcher: str) -> None:
     if extra and not _is_installed(extra.plugin):
         raise UserError(
             f"hydra/launcher={launcher} needs the extra {extra.name!r}; install it with "
-            f"`pip install -c constraints.txt -e '.[{extra.name}]'`."
+            f"`pip install -c {extra.constraints} -e '.[{extra.name}]'`."
         )
 
 
-def fitting(launcher: str, n_jobs: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with which `n_jobs` jobs fit this machine.
+@dataclass(frozen=True)
+class Division:
+    """How the jobs of a sweep divide this machine.
+
+    Attributes
+    ----------
+    at_once, cores
+        How many jobs run at a time, and how many cores each of them has.
+    """
+
+    at_once: int
+    cores: int
+
+    def __str__(self) -> str:
+        """For people: `2 at once on 1 core each`."""
+        return f"{self.at_once} at once on {self.cores} core{'s' if self.cores > 1 else ''} each"
+
+
+def division(launcher: str, n_jobs: int, given: Mapping[str, Any]) -> Division | None:
+    """Return how `n_jobs` jobs divide this machine; None where they run on others.
 
     Parameters
     ----------
@@ -74,29 +95,41 @@ def fitting(launcher: str, n_jobs: int, given: Mapping[str, Any]) -> dict[str, A
         How many jobs the sweep has.
     given
         The settings of Hydra's that the user gives, which stay as they are.
-
-    Returns
-    -------
-    dict
-        From settings of Hydra's to values. Empty where another machine's cores are shared.
     """
     cores = available_cores()
-    at_once = min(cores, n_jobs)
-    found: dict[str, Any] = {}
+    fair = cores // min(cores, n_jobs)
+    if launcher == BASIC:
+        return Division(1, cores)
     if launcher == "joblib":
-        found["hydra.launcher.n_jobs"] = at_once
-    elif launcher == "submitit_local":
-        # It would start all jobs of a batch at once.
-        key = "hydra.launcher.cpus_per_task"
-        each = int(given.get(key) or cores // at_once)
-        found[key] = each
-        found["hydra.sweeper.max_batch_size"] = cores // each or 1
-    elif launcher == "ray":
-        address = given.get("hydra.launcher.ray.init.address", os.environ.get("RAY_ADDRESS"))
-        if address in (None, "local"):  # a cluster started for this sweep, on this machine
-            found["hydra.launcher.ray.init.num_cpus"] = cores
-            found["hydra.launcher.ray.remote.num_cpus"] = cores // at_once
-    return {key: value for key, value in found.items() if key not in given}
+        at_once = _joblib_at_once(int(given.get("hydra.launcher.n_jobs", min(cores, n_jobs))))
+        return Division(at_once, cores // at_once or 1)
+    if launcher == "submitit_local":
+        each = int(given.get("hydra.launcher.cpus_per_task") or fair)
+        return Division(int(given.get("hydra.sweeper.max_batch_size") or cores // each or 1), each)
+    address = given.get("hydra.launcher.ray.init.address", os.environ.get("RAY_ADDRESS"))
+    if launcher == "ray" and address in (None, "local"):  # a cluster started for this sweep
+        each = int(given.get("hydra.launcher.ray.remote.num_cpus") or fair)
+        return Division(cores // each or 1, each)
+    return None
+
+
+def fitting(launcher: str, divided: Division | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of Hydra's, beside those `given`, that divide this machine so."""
+    if divided is None:
+        return {}
+    found: dict[str, dict[str, Any]] = {
+        "joblib": {"hydra.launcher.n_jobs": divided.at_once},
+        "submitit_local": {
+            "hydra.launcher.cpus_per_task": divided.cores,
+            "hydra.sweeper.max_batch_size": divided.at_once,  # it starts all of a batch at once
+        },
+        "ray": {
+            "hydra.launcher.ray.init.num_cpus": available_cores(),
+            "hydra.launcher.ray.remote.num_cpus": divided.cores,
+        },
+    }
+    settings = found.get(launcher, {})
+    return {key: value for key, value in settings.items() if key not in given}
 
 
 def passed_on() -> list[str]:
@@ -117,10 +150,7 @@ def share(hydra: Any) -> int | None:
         return None  # one job after another
     settings, cores = hydra.launcher, available_cores()
     if name == "joblib":
-        at_once = int(settings.n_jobs)
-        if at_once < 0:  # as joblib counts: -1 is one for each core
-            at_once = max(1, cores + 1 + at_once)
-        allowed = cores // at_once
+        allowed = cores // _joblib_at_once(int(settings.n_jobs))
     elif name.startswith("submitit"):
         allowed = int(settings.cpus_per_task or 1)
     elif name == "ray":
@@ -128,6 +158,11 @@ def share(hydra: Any) -> int | None:
     else:
         allowed = 1  # a launcher that we do not know
     return max(1, min(allowed, cores))
+
+
+def _joblib_at_once(n_jobs: int) -> int:
+    """Count as joblib does: -1 is one for each core, -2 one fewer."""
+    return n_jobs if n_jobs > 0 else max(1, available_cores() + 1 + n_jobs)
 
 
 def _is_installed(plugin: str) -> bool:

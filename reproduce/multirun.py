@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,16 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(job) for job in jobs]
 
 
+def hydra_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the overrides of Hydra's own settings, with their values."""
+    return {one.key_or_group: one.value() for one in _parse(overrides) if one.is_hydra_override()}
+
+
+def launcher_of(given: Mapping[str, Any]) -> str:
+    """Return the name of the launcher that Hydra's settings choose."""
+    return str(given.get("hydra/launcher", launchers.BASIC))
+
+
 def launch(
     application: Callable[[], None],
     overrides: Sequence[str],
@@ -100,20 +110,21 @@ def launch(
     UserError
         Where the sweep cannot begin.
     """
-    given = _given(overrides)
-    launcher = str(given.get("hydra/launcher", launchers.BASIC))
+    given = hydra_settings(overrides)
+    launcher = launcher_of(given)
     launchers.check_installed(launcher)
     if wrong := [key for key in OURS if key in given]:
         raise UserError(f"{wrong[0]} is not for setting: a sweep's records go below its results.")
     jobs = expand(overrides)
     folder = _folder(jobs[0])
-    settings = launchers.fitting(launcher, len(jobs), given)
+    divided = launchers.division(launcher, len(jobs), given)
+    settings = launchers.fitting(launcher, divided, given)
     added = [f"{key}={value}" for key, value in settings.items()]
     added += [f"hydra.sweep.dir='{folder}'", "hydra.sweep.subdir=${hydra.job.num}"]
     if launcher != launchers.BASIC:
         added += [f"hydra.job.env_copy=[{','.join(launchers.passed_on())}]"]
-        how = ", ".join(f"{key.removeprefix('hydra.')}={value}" for key, value in settings.items())
-        print(f"{len(jobs)} jobs with the launcher {launcher}{f' ({how})' if how else ''}.")
+        how = f", {divided}" if divided else ""
+        print(f"{len(jobs)} jobs with the launcher {launcher}{how}. Records: {folder}")
         sys.stdout.flush()  # before what other processes print
     with _command_line([*options, *methods.search_path(), *added, *overrides]), _environment():
         try:
@@ -159,11 +170,6 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         assert hydra is not None
         parser = OverridesParser.create(config_loader=hydra.config_loader)
         return parser.parse_overrides(list(overrides))
-
-
-def _given(overrides: Sequence[str]) -> dict[str, Any]:
-    """The overrides of Hydra's own settings."""
-    return {one.key_or_group: one.value() for one in _parse(overrides) if one.is_hydra_override()}
 
 
 def _folder(job: Sequence[str]) -> Path:
