@@ -54,10 +54,11 @@ class Outcome:
     error: str | None = None
     fault: str | None = None
 
-    @property
-    def name(self) -> str:
-        """The job as it could be typed."""
-        return " ".join(self.overrides)
+
+def names(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Name each job by what tells it from the others."""
+    common = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return [" ".join(one for one in job if one not in common) for job in jobs]
 
 
 def is_asked_for(given: Namespace) -> bool:
@@ -153,10 +154,10 @@ def record(folder: Path, overrides: Sequence[str], work: Callable[[], None]) -> 
 
 def report(outcomes: Sequence[Outcome]) -> int:
     """Name the jobs that failed; return the exit status."""
-    failed = [outcome for outcome in outcomes if outcome.error]
+    named = zip(names([outcome.overrides for outcome in outcomes]), outcomes, strict=True)
+    failed = [f"{name}: {outcome.error}" for name, outcome in named if outcome.error]
     if failed:
-        lines = [f"{outcome.name}: {outcome.error}" for outcome in failed]
-        print(f"{len(failed)} of the sweep's jobs failed:", *lines, sep="\n  ", file=sys.stderr)
+        print(f"{len(failed)} of the sweep's jobs failed:", *failed, sep="\n  ", file=sys.stderr)
     if any(outcome.error == NO_OUTCOME for outcome in outcomes):
         print("Run the same command again to continue from the checkpoints.", file=sys.stderr)
     return cli.USER_ERROR if failed else 0

@@ -56,11 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _names(planned: Sequence[Planned]) -> list[str]:
-    """The id of each cell, or what tells a job from the others where it is no cell."""
-    common = set.intersection(*(set(one.overrides) for one in planned))
+    """The id of each cell; where a job is no cell, what tells it from the others."""
+    others = multirun.names([one.overrides for one in planned])
     return [
-        one.job.cell.id if one.job else " ".join(o for o in one.overrides if o not in common)
-        for one in planned
+        one.job.cell.id if one.job else other for one, other in zip(planned, others, strict=True)
     ]
 
 
