@@ -214,8 +214,10 @@ def _train(job: Job, report: Report) -> None:
     """Train; say in a sentence where the disk or the memory of this machine did not suffice."""
     try:
         train(job, report)
-    except SystemExit as stop:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from stop
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
+            raise KeyboardInterrupt from stop
+        raise
     except (RuntimeError, MemoryError) as error:
         # torch has types of its own for neither a failed write nor a failed allocation.
         if "inline_container" in str(error):  # the part of torch that writes checkpoints
