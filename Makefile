@@ -11,6 +11,8 @@ ARGS ?=
 FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
 ABLATION ?= initial_scale
+SWEEP ?= algorithm=aevb,wake_sleep model.n_latent=2,5,10 data=digits
+LAUNCHER ?= joblib
 RESULTS ?= results
 MINUTES ?= 25
 PIP_ARGS ?=
@@ -23,7 +25,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation estimators diagnostics claims report dashboard bench gpu test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators diagnostics claims report dashboard bench gpu test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +57,9 @@ step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (defa
 
 ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), see conf/ablation
 	$(PY) -m reproduce.ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
+
+sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.n_latent=3,5' LAUNCHER=joblib|basic|submitit_local|...
+	$(PY) -m reproduce.sweep hydra/launcher=$(LAUNCHER) $(OVERRIDES) $(SWEEP)
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m benchmarks.estimators $(ARGS)

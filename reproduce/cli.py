@@ -40,20 +40,26 @@ def as_sentences() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _fail("Interrupted. Run the same command again to continue.", INTERRUPTED)
-    except UserError as error:
-        _fail(str(error), USER_ERROR)
-    except InstantiationException:
-        raise  # a fault in the code that a `_target_` names, which needs its traceback
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(hydra_sentence(error), USER_ERROR)
-    except OSError as error:
-        if error.errno not in FOLDER_ERRORS:
+    except Exception as error:
+        said = sentence(error)
+        if said is None:
             raise
-        _fail(_folder_sentence(error), USER_ERROR)
-    except ValueError as error:
-        if not _raised_by_hydra(error):
-            raise
-        _fail(hydra_sentence(error), USER_ERROR)
+        _fail(said, USER_ERROR)
+
+
+def sentence(error: Exception) -> str | None:
+    """Say an error that a user can mend in one sentence; None for one that needs its traceback."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, InstantiationException):
+        return None  # a fault in the code that a `_target_` names
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return hydra_sentence(error)
+    if isinstance(error, OSError) and error.errno in FOLDER_ERRORS:
+        return _folder_sentence(error)
+    if isinstance(error, ValueError) and _raised_by_hydra(error):
+        return hydra_sentence(error)
+    return None
 
 
 def _fail(sentence: str, status: int) -> None:

@@ -21,6 +21,8 @@ from reproduce.provenance import REPOSITORY
 from reproduce.values import folder_name, shown
 
 CONF = REPOSITORY / "conf"
+NO_GROUPS = ("hydra", "sweep")
+"""Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
 LABELS = ("data.name", "algorithm.name")
 """Settings that name what a file of conf/ is, and would only mislabel curves."""
 OPEN_SECTION = "figure.panels."
@@ -78,7 +80,10 @@ def groups() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for root in (CONF, *methods.folders()):
         for file in sorted(root.glob("*/**/*.yaml")):
-            names = found.setdefault(file.parent.relative_to(root).as_posix(), [])
+            group = file.parent.relative_to(root)
+            if group.parts[0] in NO_GROUPS:
+                continue
+            names = found.setdefault(group.as_posix(), [])
             if file.stem in names:
                 raise UserError(f"{file} has the name of another one; give yours another name.")
             names.append(file.stem)

@@ -40,7 +40,9 @@ class Divergence:
     samples: int
 
 
-def run(jobs: Sequence[Job], workers: int | None, console: Console) -> list[Divergence]:
+def run(
+    jobs: Sequence[Job], workers: int | None, console: Console, *, bar: bool = True
+) -> list[Divergence]:
     """Train what is missing of `jobs`, several at once, and return the members that diverged.
 
     On a CPU each worker is a process that trains one job on one thread: two cores give two jobs
@@ -54,6 +56,8 @@ def run(jobs: Sequence[Job], workers: int | None, console: Console) -> list[Dive
         How many processes; None means one for each core, or one on a GPU.
     console
         Where messages and the progress bar go.
+    bar
+        Whether there is a bar; without it there are lines alone.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def run(jobs: Sequence[Job], workers: int | None, console: Console) -> list[Dive
         workers = workers or (1 if on_gpu else available_cores() // left[0].threads or 1)
         left = _split(left, workers)
         left.sort(key=_cost, reverse=True)
-        with _Board(left, console) as board:
+        with _Board(left, console, bar) as board:
             if workers == 1 or len(left) == 1:
                 for job in left:
                     _train(job, board.reporter(job))
@@ -129,7 +133,7 @@ def _cost(job: Job) -> float:
 class _Board:
     """The progress bar: samples summed over members, weighted by what they cost."""
 
-    def __init__(self, jobs: Sequence[Job], console: Console) -> None:
+    def __init__(self, jobs: Sequence[Job], console: Console, bar: bool) -> None:
         self.console = console
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -140,6 +144,7 @@ class _Board:
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=console,
+            disable=not bar,
             # Averaged over minutes: jobs differ in speed.
             speed_estimate_period=300,
         )
@@ -209,6 +214,10 @@ def _train(job: Job, report: Report) -> None:
     """Train; say in a sentence where the disk or the memory of this machine did not suffice."""
     try:
         train(job, report)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
+            raise KeyboardInterrupt from stop
+        raise
     except (RuntimeError, MemoryError) as error:
         # torch has types of its own for neither a failed write nor a failed allocation.
         if "inline_container" in str(error):  # the part of torch that writes checkpoints

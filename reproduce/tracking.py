@@ -52,6 +52,21 @@ class RunIdentity:
         )
 
 
+def check_trial(tracking: Mapping[str, Any], n_members: int) -> None:
+    """Find out before training whether W&B's agent started us with one run for many members.
+
+    Raises
+    ------
+    UserError
+        Where it did.
+    """
+    if "WANDB_SWEEP_ID" in os.environ and tracking["mode"] != "off" and n_members > 1:
+        raise UserError(
+            f"A trial of a W&B sweep is one run, so it cannot show {n_members} seeds: set seeds=1 "
+            "in the sweep's command."
+        )
+
+
 def metric_name(split: str) -> str:
     """Return the metric that a curve of the store is logged as."""
     return f"{'bound' if split in BOUNDS else 'chains'}/{split}"

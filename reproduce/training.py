@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from reproduce import data, methods
 from reproduce.algorithm import Algorithm
@@ -179,7 +180,8 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
         max_epochs=1,
         logger=member_runs(job.tracking, job.cell, curves),
         callbacks=[recorder],
-        plugins=[MemberCheckpoints(store, job.cell, seeds)],
+        # Not Lightning's own idea of Slurm, where it would ask for the job to be queued again.
+        plugins=[MemberCheckpoints(store, job.cell, seeds), LightningEnvironment()],
         enable_checkpointing=False,  # the recorder saves at marks, through the plugin above
         enable_progress_bar=False,  # the recorder reports to whoever runs many jobs
         enable_model_summary=False,

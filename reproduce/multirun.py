@@ -1,0 +1,234 @@
+"""A sweep: Hydra's multirun with any of its launchers, and how each of its jobs ended.
+
+A job may run in this process, in another one or on another machine. So it neither exits nor
+raises: it writes how it ended into a folder of its own below `<results>/sweeps/`, from where the
+command that started the sweep reads it.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf.errors import OmegaConfBaseException
+
+from reproduce import cli, config, launchers, methods
+from reproduce.errors import UserError
+from reproduce.files import write_json
+from reproduce.overrides import CONF, compose_unchecked
+from reproduce.provenance import REPOSITORY
+
+OUTCOME = "outcome.json"
+OURS = ("hydra.sweep.dir", "hydra.sweep.subdir")
+NO_OUTCOME = "it did not finish: its process ended, or never began"
+LAUNCHERS_PACKAGES = ("joblib", "submitit", "ray")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job of a sweep ended.
+
+    Attributes
+    ----------
+    overrides
+        What the job was: one value of each setting.
+    error
+        Why it failed, in a sentence; None where it did what it should.
+    fault
+        The traceback, where the code is to blame.
+    """
+
+    overrides: tuple[str, ...]
+    error: str | None = None
+    fault: str | None = None
+
+
+def names(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Name each job by what tells it from the others."""
+    common = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return [" ".join(one for one in job if one not in common) for job in jobs]
+
+
+def is_asked_for(given: Namespace) -> bool:
+    """Tell whether the parsed command line starts a sweep."""
+    other = given.cfg or given.info or given.help or given.hydra_help or given.shell_completion
+    return not other and (given.multirun or "hydra.mode=MULTIRUN" in given.overrides)
+
+
+def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the overrides of each job, in the order of Hydra's basic sweeper.
+
+    Raises
+    ------
+    hydra.errors.HydraException
+        For what that sweeper does not know, such as an interval.
+    """
+    parsed = [one for one in _parse(overrides) if not one.is_hydra_override()]
+    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [tuple(job) for job in jobs]
+
+
+def hydra_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the overrides of Hydra's own settings, with their values."""
+    return {one.key_or_group: one.value() for one in _parse(overrides) if one.is_hydra_override()}
+
+
+def launcher_of(given: Mapping[str, Any]) -> str:
+    """Return the name of the launcher that Hydra's settings choose."""
+    return str(given.get("hydra/launcher", launchers.BASIC))
+
+
+def launch(
+    application: Callable[[], None],
+    overrides: Sequence[str],
+    options: Sequence[str] = ("--multirun",),
+) -> list[Outcome]:
+    """Run every job of a sweep and say how each ended.
+
+    Parameters
+    ----------
+    application
+        Hydra's application, which reads the command line in `sys.argv`.
+    overrides
+        As typed, with several values separated by commas.
+    options
+        Hydra's options on its command line.
+
+    Raises
+    ------
+    UserError
+        Where the sweep cannot begin.
+    """
+    given = hydra_settings(overrides)
+    launcher = launcher_of(given)
+    launchers.check_installed(launcher)
+    if wrong := [key for key in OURS if key in given]:
+        raise UserError(f"{wrong[0]} is not for setting: a sweep's records go below its results.")
+    jobs = expand(overrides)
+    folder = _folder(jobs[0])
+    divided = launchers.division(launcher, len(jobs), given)
+    settings = launchers.fitting(launcher, divided, given)
+    added = [f"{key}={value}" for key, value in settings.items()]
+    added += [f"hydra.sweep.dir='{folder}'", "hydra.sweep.subdir=${hydra.job.num}"]
+    if launcher != launchers.BASIC:
+        added += [f"hydra.job.env_copy=[{','.join(launchers.passed_on())}]"]
+        how = f", {divided}" if divided else ""
+        print(f"{len(jobs)} jobs with the launcher {launcher}{how}. Records: {folder}")
+        sys.stdout.flush()  # before what other processes print
+    with _command_line([*options, *methods.search_path(), *added, *overrides]), _environment():
+        try:
+            application()
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in LAUNCHERS_PACKAGES:
+                raise
+            print(f"The sweep was cut short ({_first_line(error)}).", file=sys.stderr)
+            _wait_for_submitit(folder)
+    return [_read(folder / str(number) / OUTCOME, job) for number, job in enumerate(jobs)]
+
+
+def record(folder: Path, overrides: Sequence[str], work: Callable[[], None]) -> None:
+    """In a job: do `work` and write how it ended into `folder`; only Ctrl-C goes any further."""
+    outcome = Outcome(tuple(overrides))
+    try:
+        work()
+    except Exception as error:
+        sentence, fault = cli.sentence(error), None
+        if sentence is None:
+            sentence, fault = f"{type(error).__name__}: {_first_line(error)}", _trace(error)
+        print(fault or f"error: {sentence}", file=sys.stderr, flush=True)
+        outcome = Outcome(outcome.overrides, sentence, fault)
+    write_json(folder / OUTCOME, asdict(outcome))
+
+
+def report(outcomes: Sequence[Outcome]) -> int:
+    """Name the jobs that failed; return the exit status."""
+    named = zip(names([outcome.overrides for outcome in outcomes]), outcomes, strict=True)
+    failed = [f"{name}: {outcome.error}" for name, outcome in named if outcome.error]
+    if failed:
+        print(f"{len(failed)} of the sweep's jobs failed:", *failed, sep="\n  ", file=sys.stderr)
+    if any(outcome.error == NO_OUTCOME for outcome in outcomes):
+        print("Run the same command again to continue from the checkpoints.", file=sys.stderr)
+    return cli.USER_ERROR if failed else 0
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides as Hydra's sweeper does, with the files of conf/ for a glob."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        parser = OverridesParser.create(config_loader=hydra.config_loader)
+        return parser.parse_overrides(list(overrides))
+
+
+def _folder(job: Sequence[str]) -> Path:
+    """A new folder for the records of a sweep, absolute: jobs may begin elsewhere."""
+    try:
+        results = config.results_folder(compose_unchecked(job))
+    except OmegaConfBaseException as error:
+        raise UserError(cli.hydra_sentence(error)) from error
+    now = datetime.datetime.now().strftime("%Y-%m-%d-%H-%M-%S")
+    return (results / "sweeps" / f"{now}-{os.getpid()}").absolute()
+
+
+def _read(path: Path, overrides: tuple[str, ...]) -> Outcome:
+    if not path.exists():
+        return Outcome(overrides, NO_OUTCOME)
+    written = json.loads(path.read_text(encoding="utf-8"))
+    return Outcome(tuple(written["overrides"]), written["error"], written["fault"])
+
+
+def _wait_for_submitit(folder: Path) -> None:
+    """Wait for the local jobs that outlive another one: submitit raises when the first is lost.
+
+    It names the folder of a job's logs by the process that looks after the job, our child.
+    """
+    for logs in folder.glob(".submitit/*"):
+        if logs.name.isdigit():
+            with contextlib.suppress(ChildProcessError):  # not ours, such as a job of Slurm
+                os.waitpid(int(logs.name), 0)
+
+
+@contextlib.contextmanager
+def _command_line(arguments: Sequence[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Let jobs in other processes find this very code, and nothing tell Ray's makers of them."""
+    before = dict(os.environ)
+    path = [str(REPOSITORY), *(p for p in before.get("PYTHONPATH", "").split(os.pathsep) if p)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

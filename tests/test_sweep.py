@@ -1,0 +1,275 @@
+"""Sweeps with each of Hydra's launchers, run for real on the embedded digits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from joblib.externals.loky import get_reusable_executor
+
+import reproduce.__main__ as cell_command
+from reproduce import cli, config, launchers, multirun
+from reproduce.launchers import Division, Extra
+from reproduce.overrides import CONF
+from reproduce.training import train
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "tracking=off"]
+LAUNCHERS = ["basic", "joblib", "submitit_local"]
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capfd):
+    """Run a sweep of `python -m reproduce` in an empty folder; its status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it; this restores it
+
+    def run(*overrides):
+        monkeypatch.setattr(sys, "argv", ["reproduce", "--multirun", *SMALL, *overrides])
+        with pytest.raises(SystemExit) as stop:
+            cli.command(cell_command.main)
+        said = capfd.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    yield run
+    get_reusable_executor().shutdown()  # its processes would stay in this test's folder
+
+
+def curves(results):
+    """Each member's curve, by cell and seed."""
+    files = sorted(Path(results).glob("runs/*/*/curve.csv"))
+    return {f"{path.parts[-3]}/{path.parts[-2]}": path.read_text() for path in files}
+
+
+def checkpoints(results):
+    return {p: p.stat().st_mtime_ns for p in Path(results).glob("runs/*/*/checkpoint.ckpt")}
+
+
+ONE_CORE_EACH = {
+    "basic": ["workers=1"],
+    "joblib": [f"hydra.launcher.n_jobs={launchers.available_cores()}"],
+    "submitit_local": ["hydra.launcher.cpus_per_task=1"],
+}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The curves of the cell that the sweeps train."""
+    results = tmp_path_factory.mktemp("expected")
+    job = config.job_from(
+        config.compose_config([*SMALL, "model.n_latent=2", "seeds=2", f"results={results}"])
+    )
+    train(job, lambda *_: None)
+    return curves(results)
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_failing_job_is_named_and_the_others_finish(sweep, launcher, expected):
+    arguments = [f"hydra/launcher={launcher}", *ONE_CORE_EACH[launcher], "seeds=2"]
+    status, out, err = sweep(*arguments, "model.n_latent=-1,2")
+    assert status == 2
+    assert err.splitlines()[-2:] == [
+        "1 of the sweep's jobs failed:",
+        "  model.n_latent=-1: model.n_latent must be a whole number greater than zero, not -1.",
+    ]
+    assert "Traceback" not in err
+    assert "UserWarning" not in err
+    assert curves("results") == expected
+    # One core each: one process trains both seeds, on one thread.
+    manifests = [json.loads(p.read_text()) for p in Path("results").glob("runs/*/*/manifest.json")]
+    assert [(m["stacked_with"], m["threads"]) for m in manifests] == [(2, 1), (2, 1)]
+    if launcher != "submitit_local":  # which would start its processes once more
+        before = checkpoints("results")
+        status, out, err = sweep(*arguments, "model.n_latent=2")
+        assert (status, err) == (0, "")
+        assert out.count("1 of 1 cells are done already.") == 1
+        assert checkpoints("results") == before
+
+
+def test_a_fault_in_the_code_keeps_its_traceback(sweep):
+    faulty = "algorithm._target_=collections.OrderedDict,reproduce.aevb.AEVB"
+    status, _, err = sweep(faulty, "seeds=1", "workers=1")
+    assert status == 2
+    assert "Traceback (most recent call last)" in err
+    assert "_target_=collections.OrderedDict: TypeError: " in err.splitlines()[-1]
+    assert len(curves("results")) == 1
+    (record,) = Path("results").glob("sweeps/*/0/outcome.json")
+    assert "Traceback" in json.loads(record.read_text())["fault"]
+
+
+def test_a_launcher_that_is_not_installed_is_one_sentence(sweep, monkeypatch):
+    missing = Extra("ray", "hydra_plugins.not_there", "constraints-ray.txt")
+    monkeypatch.setitem(launchers.EXTRAS, "ray", missing)
+    status, out, err = sweep("hydra/launcher=ray", "model.n_latent=2,3")
+    assert (status, out) == (2, "")
+    assert err == (
+        "error: hydra/launcher=ray needs the extra 'ray'; install it with "
+        "`pip install -c constraints-ray.txt -e '.[ray]'`.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("hydra/launcher=joblob", "Could not find 'hydra/launcher/joblob'"),
+        ("hydra.launcher.jobs=2", "Could not override 'hydra.launcher.jobs'"),
+        ("hydra.sweep.dir=here", "hydra.sweep.dir is not for setting"),
+        ("model.n_latent=interval(1,2)", "does not support sweep type"),
+    ],
+)
+def test_a_sweep_that_cannot_begin_says_so(sweep, override, said):
+    status, _, err = sweep(override)
+    assert status == 2
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert curves("results") == {}
+
+
+def test_jobs_are_hydras(sweep):
+    jobs = multirun.expand(
+        ["hydra/launcher=joblib", "algorithm=aevb,wake_sleep", "model.n_latent=range(2,4)"]
+    )
+    assert jobs == [
+        ("algorithm=aevb", "model.n_latent=2"), ("algorithm=aevb", "model.n_latent=3"),
+        ("algorithm=wake_sleep", "model.n_latent=2"), ("algorithm=wake_sleep", "model.n_latent=3"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("launcher", "n_jobs", "given", "expected"),
+    [
+        ("basic", 5, {}, Division(1, 8)),
+        ("joblib", 20, {}, Division(8, 1)),
+        ("joblib", 3, {}, Division(3, 2)),
+        ("joblib", 20, {"hydra.launcher.n_jobs": 2}, Division(2, 4)),
+        ("joblib", 20, {"hydra.launcher.n_jobs": -1}, Division(8, 1)),
+        ("joblib", 20, {"hydra.launcher.n_jobs": 100}, Division(100, 1)),  # as was asked for
+        ("submitit_local", 20, {}, Division(8, 1)),
+        ("submitit_local", 20, {"hydra.launcher.cpus_per_task": 3}, Division(2, 3)),
+        ("ray", 2, {}, Division(2, 4)),
+        ("ray", 2, {"hydra.launcher.ray.init.address": "10.0.0.1:6379"}, None),
+        ("submitit_slurm", 20, {}, None),
+    ],
+)
+def test_how_jobs_divide_eight_cores(monkeypatch, launcher, n_jobs, given, expected):
+    monkeypatch.setattr(launchers, "available_cores", lambda: 8)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert launchers.division(launcher, n_jobs, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("launcher", "expected"),
+    [
+        ("basic", {}),
+        ("joblib", {"hydra.launcher.n_jobs": 2}),
+        (
+            "submitit_local",
+            {"hydra.launcher.cpus_per_task": 4, "hydra.sweeper.max_batch_size": 2},
+        ),
+        (
+            "ray",
+            {"hydra.launcher.ray.init.num_cpus": 8, "hydra.launcher.ray.remote.num_cpus": 4},
+        ),
+    ],
+)
+def test_hydra_is_told_and_every_job_finds_its_share(monkeypatch, launcher, expected):
+    monkeypatch.setattr(launchers, "available_cores", lambda: 8)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    settings = launchers.fitting(launcher, launchers.division(launcher, 2, {}), {})
+    assert settings == expected
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose(
+            "config",
+            overrides=[f"hydra/launcher={launcher}", *(f"{k}={v}" for k, v in settings.items())],
+            return_hydra_config=True,
+        )
+    assert launchers.share(composed.hydra) == (None if launcher == "basic" else 4)
+
+
+# Deaths and interruptions, of the command as a shell runs it.
+
+LONG = [*SMALL, "samples=150000", "seeds=1", "model.n_latent=2,3"]
+
+
+def start(results, *overrides):
+    command = [sys.executable, "-m", "reproduce", "--multirun", *overrides, f"results={results}"]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def processes(session):
+    """The processes of a session, from /proc: [(pid, command line)]."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if folder.name.isdigit() and int(fields[3]) == session and fields[0] != "Z":
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append((int(folder.name), line))
+        except (OSError, IndexError):
+            continue
+    return found
+
+
+def wait_for_checkpoints(results, count, process):
+    deadline = time.monotonic() + 120
+    while len(checkpoints(results)) < count and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+WORKERS = {"joblib": "loky", "submitit_local": "submitit.core._submit"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("launcher", WORKERS)
+def test_a_killed_workers_cell_continues_from_its_checkpoint(tmp_path, launcher):
+    whole = start(tmp_path / "whole", "hydra/launcher=basic", "workers=1", *LONG)
+    assert (whole.communicate()[1], whole.returncode) == ("", 0)
+    killed = start(tmp_path / "killed", f"hydra/launcher={launcher}", *LONG)
+    wait_for_checkpoints(tmp_path / "killed", 1, killed)
+    workers = [
+        pid for pid, line in processes(killed.pid)
+        if WORKERS[launcher] in line and "resource_tracker" not in line
+    ]  # fmt: skip
+    os.kill(min(workers), signal.SIGKILL)
+    _, err = killed.communicate(timeout=120)
+    assert killed.returncode == 2
+    assert "The sweep was cut short" in err
+    assert "did not finish: its process ended" in err
+    assert "Run the same command again to continue" in err
+    assert "Traceback" not in err
+    assert processes(killed.pid) == []
+    seen = pd.concat(map(pd.read_csv, (tmp_path / "killed").glob("runs/*/*/curve.csv")))
+    assert seen["samples"].max() > 0
+    again = start(tmp_path / "killed", f"hydra/launcher={launcher}", *LONG)
+    assert (again.communicate()[1], again.returncode) == ("", 0)
+    assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_ctrl_c_ends_the_whole_sweep(tmp_path, launcher):
+    process = start(tmp_path, f"hydra/launcher={launcher}", "workers=1", *LONG)
+    wait_for_checkpoints(tmp_path, 1, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert "Interrupted. Run the same command again to continue." in err
+    if launcher != "submitit_local":  # whose own processes do not hide theirs
+        assert "Traceback" not in err
+    deadline = time.monotonic() + 20
+    while processes(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes(process.pid) == []

@@ -1,0 +1,118 @@
+"""`make sweep`: the plan, the sweep, its outcome."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from reproduce import cli, sweep
+from reproduce.launchers import Division
+from reproduce.sweep_plan import durations, makespan, measure_rate, plan
+
+SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "tracking=off", "workers=1"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the command in an empty folder: its status, and its output line by line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def run(*overrides):
+        monkeypatch.setattr(sys, "argv", ["sweep", *SMALL, *overrides])
+        with pytest.raises(SystemExit) as stop:
+            cli.command(sweep.main)
+        said = capsys.readouterr()
+        return int(stop.value.code or 0), said.out.splitlines(), said.err
+
+    return run
+
+
+def rows(lines):
+    """The cells of all tables, row by row."""
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
+
+
+def test_the_plan_comes_first_and_the_outcome_last(run):
+    status, lines, err = run("algorithm=aevb,wake_sleep", "model.n_latent=2", "seeds=3")
+    assert (status, err) == (0, "")
+    found = rows(lines)
+    ids = [path.name for path in sorted(Path("results/runs").iterdir())]
+    assert [row[0] for row in found] == ids * 2
+    assert [row[1:4] for row in found[:2]] == [["2,000", "3", "new"]] * 2
+    assert all(row[4].endswith(" s") for row in found[:2])
+    assert all(row[3] == "done" for row in found[2:])
+    for row in found[2:]:
+        for value in row[1:3]:
+            mean, half = (float(n.replace("−", "-")) for n in value.split(" ± "))
+            assert -60 < mean < -20
+            assert 0 <= half < 20
+    texts = "\n".join(lines)
+    assert "0 of 2 cells are done already." in texts
+    assert texts.index("The plan") < texts.index("0 of 2 cells") < texts.index("2.0e+03 samples")
+    assert texts.index("2.0e+03 samples") < texts.index("Variational bound at the end")
+
+    # Once more, with one cell more: what is done is skipped, and both tables say so.
+    status, lines, err = run("algorithm=aevb", "model.n_latent=2,3", "seeds=3")
+    assert (status, err) == (0, "")
+    assert [row[3] for row in rows(lines)] == ["done", "new", "done before", "done"]
+    assert "1 of 2 cells are done already." in "\n".join(lines)
+
+    # And a longer one continues.
+    _, lines, _ = run("algorithm=aevb", "model.n_latent=2", "seeds=3", "samples=3000")
+    assert [row[3] for row in rows(lines)] == ["from 2,000", "done"]
+
+
+def test_what_fails_and_what_diverges_is_said(run):
+    diverging = [
+        "data=digits_continuous",
+        "algorithm.warmup_steps=0",
+        "algorithm.step_size=0.1,1e9",
+    ]
+    status, lines, err = run("model.n_latent=-1,2", *diverging, "seeds=1")
+    assert status == 2
+    assert "3 of the sweep's jobs failed:" in err
+    text = " ".join(" ".join(cells) for cells in rows(lines))
+    assert "cannot be: model.n_latent must be" in text
+    assert "failed: model.n_latent must be" in text
+    assert "failed: All members of digits_continuous N_z=2 aevb diverged" in text
+    assert [row[-1] for row in rows(lines)].count("done") == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("--multirun", "takes overrides and no options"),
+        ("algorithm=aebv,aevb", "Unknown algorithm 'aebv'"),
+        ("modle.n_latent=2,3", "did you mean model.n_latent?"),
+    ],
+)
+def test_mistakes_are_one_sentence(run, tmp_path, override, said):
+    status, lines, err = run(override)
+    assert (status, lines) == (2, [])
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_is_measured_and_nothing_is_left_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ("data=digits", "model.n_hidden=20", "tracking=off", "seeds=2")
+    jobs = [(*small, f"samples={n}") for n in (100_000, 200_000)]
+    planned = plan(jobs, cli.console())
+    short, long = durations(planned, Division(1, 1))
+    assert 0 < short < long < 3 * short
+    split = durations(planned[:1], Division(1, 2))[0]  # two processes of one seed each
+    assert split != short
+    assert list(tmp_path.iterdir()) == []
+    rate = measure_rate(planned[0].job, stack=2)
+    assert 1e3 < rate.samples_per_second < 1e8
+    assert 0 < rate.seconds_per_mark < 10
+
+
+def test_how_long_jobs_take_beside_each_other():
+    assert makespan([3, 3, 2, 2], at_once=1) == 10
+    assert makespan([3, 3, 2, 2], at_once=2) == 5
+    assert makespan([9, 1, 1, 1], at_once=2) == 9
+    assert makespan([0, 0], at_once=2) == 0
