@@ -29,7 +29,7 @@ from benchmarks.peers.workload import (
     WARM_UP_STEPS,
     Clock,
     Measurement,
-    images,
+    grey_levels,
     parser,
     positive_int,
     report,
@@ -108,12 +108,13 @@ def update(state: State, x: jax.Array, noise: jax.Array) -> State:
 
 
 def train_chunk(state: State, key: jax.Array, x_train: jax.Array) -> State:
-    """Take `SCAN_STEPS` steps, each on a minibatch drawn from x_train (image, pixel)."""
+    """Take `SCAN_STEPS` steps, each on a minibatch drawn from the bytes x_train (image, pixel)."""
 
     def step(state: State, key: jax.Array) -> tuple[State, None]:
         which, noise = jax.random.split(key)
         index = jax.random.randint(which, (BATCH_SIZE,), 0, len(x_train))
-        return update(state, x_train[index], jax.random.normal(noise, (BATCH_SIZE, N_LATENT))), None
+        x = x_train[index].astype(jnp.float32) / 256
+        return update(state, x, jax.random.normal(noise, (BATCH_SIZE, N_LATENT))), None
 
     return jax.lax.scan(step, state, jax.random.split(key, SCAN_STEPS))[0]
 
@@ -147,7 +148,7 @@ def measure(seconds: float, threads: int, members: int = 1) -> Measurement:
         key, found = jax.random.split(key)
         return found if members == 1 else jax.random.split(found, members)
 
-    x_train = jnp.asarray(images())
+    x_train = jnp.asarray(grey_levels())
     state = begin(next_keys())
     warm_up = -(-WARM_UP_STEPS // SCAN_STEPS)
     clock = Clock(seconds, SCAN_STEPS * BATCH_SIZE * members, warm_up)
