@@ -22,7 +22,7 @@ from reproduce.runtime import available_cores
 ROOT = Path(__file__).parents[1]
 THREADS = 2  # for every variant alike
 MARGIN = 300  # seconds a run may take to import, make its data and warm up
-PACKAGES = ("pytorch-lightning", "numpy", "jax", "jaxlib", "optax", "pyro-ppl")
+PACKAGES = ("pytorch-lightning", "numpy", "jax", "jaxlib", "pyro-ppl")
 LAST_LINES = 8  # of standard error, shown when a variant fails
 
 
@@ -44,7 +44,7 @@ class Variant:
 
 _PEER_THREADS = ("--threads", str(THREADS))
 _CEILING = (*_PEER_THREADS, "--members", "4")
-_JAX = ("jax", "optax")
+_JAX = ("jax",)
 
 
 def _ours(members: int) -> Variant:
