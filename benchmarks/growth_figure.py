@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from reproduce.figures import style
 
@@ -27,7 +27,7 @@ _LABELS = {
 }
 _LOOKS = {
     "one_thread": style.AlgorithmStyle("one process of one thread", "#c4161c", "o"),
-    "two_processes": style.AlgorithmStyle("two of them", "#e08214", "D"),
+    "two_processes": style.AlgorithmStyle("two such processes", "#e08214", "D"),
     **style.ALGORITHMS,
 }
 _FOOT = (
@@ -84,7 +84,7 @@ def _draw_panel(ax: Axes, panel: str, rows: Rows, exponents: Mapping[str, float]
         ax.errorbar(
             x, y, yerr=spread, color=look.colour, marker=look.marker,
             markersize=style.MARKER_SIZE, elinewidth=0.8,
-            label=f"{name}: $x^{{{exponent:.2f}}}$",
+            label=f"{name}: $x^{{{round(exponent, 2) + 0.0:.2f}}}$",  # no minus zero
         )  # fmt: skip
         if straight:
             slope, offset = np.polyfit(x, y, 1)
@@ -94,12 +94,13 @@ def _draw_panel(ax: Axes, panel: str, rows: Rows, exponents: Mapping[str, float]
     ax.set_title(_TITLES[panel])
     ax.set_xlabel(_LABELS[panel])
     ax.set_ylabel("seconds")
-    ticks = sorted({row["x"] for row in rows})
+    ticks = sorted({row["x"] for row in rows} - ({10} if straight else set()))  # 10 is beside 2
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     if straight:
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.2 * max(max(row["runs"]) for row in rows))
     else:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend()
