@@ -8,6 +8,7 @@ export DATA_DIR  # read by conf/config.yaml
 METHODS ?=
 export METHODS  # folders of methods of your own, see docs/add-a-method.md
 ARGS ?=
+GROWTH_ARGS ?=
 FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
 ABLATION ?= initial_scale
@@ -23,9 +24,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+PEERS := $(VENV)/.installed-bench
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators diagnostics claims report dashboard bench gpu test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,9 +78,16 @@ report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
 	$(PY) -m reproduce.dashboard $(ARGS)
 
-bench: $(INSTALLED) ## Measure training and estimators beside PyTorch, Lightning, loops and the product ceiling
+bench: $(PEERS) ## Measure training beside PyTorch, Lightning, JAX and Pyro; estimators; growth
 	$(PY) -m benchmarks.bench $(ARGS)
 	$(PY) -m benchmarks.likelihood
+	$(PY) -m benchmarks.growth $(GROWTH_ARGS)
+
+install-bench: $(PEERS) ## Add to .venv the peers that `make bench` measures: JAX and Pyro
+
+$(PEERS): $(INSTALLED)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,bench]'
+	@touch $@
 
 gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the paper budget; MINUTES=25
 	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(ARGS)
@@ -95,4 +104,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/report results/wandb results/sweeps results/bench.json results/bench_likelihood.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/report results/wandb results/sweeps results/bench.json results/bench_likelihood.json results/growth.json results/growth.png results/growth.pdf

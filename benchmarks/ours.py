@@ -5,9 +5,10 @@ thread each, which is what the runner does on two cores.
 """
 
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -19,15 +20,18 @@ from benchmarks.peers.workload import (
     N_TRAIN,
     WARM_UP_STEPS,
     Clock,
-    images,
+    Measurement,
+    grey_levels,
     parser,
     positive_int,
     report,
+    together,
 )
 from reproduce import config, training
+from reproduce.algorithm import Algorithm
 from reproduce.data.images import ImageData
 from reproduce.runtime import prepare
-from reproduce.schedule import BLOCK_STEPS, Chunks
+from reproduce.schedule import Chunks
 
 START_TIMEOUT = 120  # seconds until every process must have warmed up
 
@@ -39,7 +43,7 @@ class Stopwatch(pl.Callback):
 
     def __init__(self, seconds: float, members: int) -> None:
         self.seconds, self.members = seconds, members
-        self.warm_up = WARM_UP_STEPS
+        self.warm_up = WARM_UP_STEPS * BATCH_SIZE
         self.clock: Clock | None = None
 
     def on_train_batch_end(
@@ -50,20 +54,26 @@ class Stopwatch(pl.Callback):
         batch: range,
         batch_idx: int,
     ) -> None:
-        """Count the steps of the chunk just finished."""
+        """Count the samples of the chunk just finished."""
+        samples = len(batch) * cast(Algorithm, pl_module).block_samples
         if self.clock is None:
-            self.warm_up -= len(batch) * BLOCK_STEPS
+            self.warm_up -= samples
             if self.warm_up <= 0:
                 if _barrier is not None:
                     _barrier.wait(START_TIMEOUT)
-                chunk_samples = len(batch) * BLOCK_STEPS * BATCH_SIZE * self.members
-                self.clock = Clock(self.seconds, samples_per_step=chunk_samples, warm_up=0)
+                self.clock = Clock(self.seconds, samples * self.members, warm_up=0)
         elif self.clock.tick():
             trainer.should_stop = True
 
 
-def measure(seconds: float, threads: int, members: int = 4) -> float:
-    """Train for `seconds` after a warm-up; return samples/s over all members.
+def measure(
+    seconds: float,
+    threads: int,
+    members: int = 4,
+    n_train: int = N_TRAIN,
+    overrides: Sequence[str] = (),
+) -> Measurement:
+    """Train for `seconds` after a warm-up; return samples/s over all members, and memory.
 
     Parameters
     ----------
@@ -73,27 +83,49 @@ def measure(seconds: float, threads: int, members: int = 4) -> float:
         CPU threads in all: as many processes of one thread, but no more than members.
     members
         Models in all, shared out over the processes and stacked within each.
+    n_train
+        Training images.
+    overrides
+        Of the cell's configuration, in Hydra's syntax.
+
+    Raises
+    ------
+    UserError
+        For overrides that Hydra or the suite refuses, or more training images than there are.
     """
     processes = min(threads, members)
     shares = [members // processes + (i < members % processes) for i in range(processes)]
     if processes == 1:
-        return _measure_here(seconds, members)
+        return _measure_here(seconds, members, n_train, overrides)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         processes, context, initializer=_set_barrier, initargs=(context.Barrier(processes),)
     ) as pool:
-        running = [pool.submit(_measure_here, seconds, share) for share in shares]
-        return sum(result.result() for result in running)
+        running = [
+            pool.submit(_measure_here, seconds, share, n_train, overrides) for share in shares
+        ]
+        return together(result.result() for result in running)
 
 
-def _measure_here(seconds: float, members: int) -> float:
+def _measure_here(
+    seconds: float, members: int, n_train: int, overrides: Sequence[str]
+) -> Measurement:
     prepare(threads=1)
-    overrides = ["data=mnist", "algorithm=aevb", f"model.n_latent={N_LATENT}", f"seeds={members}"]
-    job = config.job_from(config.compose_config(overrides))
-    assert job.cell.settings["model"]["n_hidden"] == N_HIDDEN
-    pixels = (images() * 256).to(torch.uint8)
+    job = config.job_from(
+        config.compose_config(
+            [
+                "data=mnist",
+                "algorithm=aevb",
+                f"model.n_hidden={N_HIDDEN}",
+                f"model.n_latent={N_LATENT}",
+                f"seeds={members}",
+                *overrides,
+            ]
+        )
+    )
+    pixels = torch.from_numpy(grey_levels())
     made_up = ImageData("mnist", pixels, pixels[:100], 1 / 256, (28, 28), "", "made up")
-    algorithm = training.build(job.cell, made_up.first(N_TRAIN), job.seeds)
+    algorithm = training.build(job.cell, made_up.first(n_train), job.seeds)
     stopwatch = Stopwatch(seconds, members)
     training.quieten_lightning()
     trainer = pl.Trainer(
@@ -106,10 +138,11 @@ def _measure_here(seconds: float, members: int) -> float:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    plenty = Chunks(0, [10_000_000], algorithm.block_samples, longest=1)
+    end = 10_000_000 * algorithm.block_samples  # far beyond the time
+    plenty = Chunks(0, [end], algorithm.block_samples, longest=1)
     trainer.fit(algorithm, train_dataloaders=plenty)
     assert stopwatch.clock is not None
-    return stopwatch.clock.samples_per_second
+    return stopwatch.clock.measurement()
 
 
 def _set_barrier(barrier: Barrier) -> None:
@@ -120,4 +153,6 @@ def _set_barrier(barrier: Barrier) -> None:
 if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--members", type=positive_int, default=4, help="models in all")
+    options.add_argument("--n-train", type=positive_int, default=N_TRAIN, help="training images")
+    options.add_argument("overrides", nargs="*", help="of the cell, such as algorithm=wake_sleep")
     report(measure, options.parse_args())

@@ -1,21 +1,28 @@
 """The programs that are compared, how each is run in a process of its own, and on what machine."""
 
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.peers.workload import Measurement
 from reproduce.errors import UserError
+from reproduce.runtime import available_cores
 
 ROOT = Path(__file__).parents[1]
 THREADS = 2  # for every variant alike
 MARGIN = 300  # seconds a run may take to import, make its data and warm up
+PACKAGES = ("pytorch-lightning", "numpy", "jax", "jaxlib", "pyro-ppl")
 LAST_LINES = 8  # of standard error, shown when a variant fails
 
 
@@ -26,16 +33,39 @@ class Variant:
     title: str
     module: str
     options: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    """What it imports that may not be installed."""
+
+    @property
+    def missing(self) -> list[str]:
+        """Those of its packages that are not installed."""
+        return [name for name in self.packages if importlib.util.find_spec(name) is None]
 
 
 _PEER_THREADS = ("--threads", str(THREADS))
 _CEILING = (*_PEER_THREADS, "--members", "4")
+_JAX = ("jax",)
+
+
+def _ours(members: int) -> Variant:
+    title = f"this suite, {members} member{'s' if members > 1 else ''}"
+    return Variant(title, "benchmarks.ours", (*_PEER_THREADS, "--members", str(members)))
+
 
 VARIANTS = {
-    "ours_1": Variant("this suite, 1 member", "benchmarks.ours", ("--members", "1")),
-    "ours_4": Variant("this suite, 4 members", "benchmarks.ours", ("--members", "4")),
+    "ours_1": _ours(1),
+    "ours_4": _ours(4),
+    "ours_8": _ours(8),
     "pytorch": Variant("PyTorch loop", "benchmarks.peers.pytorch", _PEER_THREADS),
     "lightning": Variant("Lightning", "benchmarks.peers.lightning", _PEER_THREADS),
+    "pyro": Variant("Pyro SVI", "benchmarks.peers.pyro_svi", _PEER_THREADS, ("pyro",)),
+    "jax_1": Variant("JAX, jit + scan", "benchmarks.peers.jax_scan", _PEER_THREADS, _JAX),
+    "jax_4": Variant(
+        "JAX, jit + scan, vmap over 4",
+        "benchmarks.peers.jax_scan",
+        (*_PEER_THREADS, "--members", "4"),
+        _JAX,
+    ),
     "ceiling_threads": Variant(
         "products alone, 1 process x 2 threads",
         "benchmarks.peers.ceiling",
@@ -49,15 +79,14 @@ VARIANTS = {
 }
 
 
-def run(name: str, seconds: float) -> float:
-    """Run the variant in a fresh process and return its speed in samples/s.
+def run(name: str, variant: Variant, seconds: float) -> Measurement:
+    """Run the variant, called `name` in errors, in a fresh process; return what it measured.
 
     Raises
     ------
     UserError
-        Where the process fails, hangs, or prints no speed.
+        Where the process fails, hangs, or prints no measurement.
     """
-    variant = VARIANTS[name]
     arguments = ["-m", variant.module, *variant.options, "--seconds", f"{seconds:g}"]
     threads = {"OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
     try:
@@ -74,14 +103,16 @@ def run(name: str, seconds: float) -> float:
             reason, errors = f"ended with exit status {process.returncode}", process.stderr
         else:
             try:
-                return float(json.loads(process.stdout.splitlines()[-1])["samples_per_second"])
+                found = json.loads(process.stdout.splitlines()[-1])
+                return Measurement(**{field: float(found[field]) for field in Measurement._fields})
             except (IndexError, KeyError, TypeError, ValueError):
-                reason, errors = "printed no line of JSON with samples_per_second", process.stderr
+                fields = " and ".join(Measurement._fields)
+                reason, errors = f"printed no line of JSON with {fields}", process.stderr
     except subprocess.TimeoutExpired:
         reason, errors = f"did not finish within {seconds + MARGIN:g} seconds", ""
     message = (
         f"The benchmark variant {name} {reason}; to see it alone, run "
-        f"`python {' '.join(arguments)}` in the project's folder."
+        f"`python {shlex.join(arguments)}` in the project's folder."
     )
     last = errors.strip().splitlines()[-LAST_LINES:]
     if last:
@@ -89,16 +120,33 @@ def run(name: str, seconds: float) -> float:
     raise UserError(message)
 
 
-def machine() -> dict[str, str | int]:
+def machine() -> dict[str, Any]:
     """Return what the speeds depend on besides the programs."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
+        "cores_available": available_cores(),
+        "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.machine()}",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "threads": THREADS,
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return None
 
 
 def _cpu_model() -> str:

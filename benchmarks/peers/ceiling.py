@@ -19,9 +19,11 @@ from benchmarks.peers.workload import (
     N_PIXELS,
     WARM_UP_STEPS,
     Clock,
+    Measurement,
     parser,
     positive_int,
     report,
+    together,
 )
 from reproduce.errors import UserError
 
@@ -30,8 +32,8 @@ START_TIMEOUT = 120  # seconds until every process must have warmed up
 _barrier: Barrier | None = None  # set in worker processes only
 
 
-def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) -> float:
-    """Repeat the products for `seconds` after a warm-up; return samples/s over all members.
+def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) -> Measurement:
+    """Repeat the products for `seconds` after a warm-up; return samples/s in all, and memory.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) 
         processes, context, initializer=_set_barrier, initargs=(context.Barrier(processes),)
     ) as pool:
         running = [pool.submit(_measure_here, *share) for _ in range(processes)]
-        return sum(result.result() for result in running)
+        return together(result.result() for result in running)
 
 
 def products(members: int) -> Callable[[], None]:
@@ -86,7 +88,7 @@ def products(members: int) -> Callable[[], None]:
     return step
 
 
-def _measure_here(seconds: float, threads: int, members: int) -> float:
+def _measure_here(seconds: float, threads: int, members: int) -> Measurement:
     """Measure in this process, starting together with the others where there are any."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -99,7 +101,7 @@ def _measure_here(seconds: float, threads: int, members: int) -> float:
     step()
     while not clock.tick():
         step()
-    return clock.samples_per_second
+    return clock.measurement()
 
 
 def _set_barrier(barrier: Barrier) -> None:

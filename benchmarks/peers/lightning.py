@@ -12,10 +12,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.peers.model import VAE, adagrad, negative_elbo
-from benchmarks.peers.workload import BATCH_SIZE, Clock, images, parser, report
+from benchmarks.peers.model import VAE, adagrad, minibatches, negative_elbo
+from benchmarks.peers.workload import Clock, Measurement, parser, report
 
 
 class LitVAE(pl.LightningModule):
@@ -55,8 +54,8 @@ class StopOnTime(pl.Callback):
             trainer.should_stop = True
 
 
-def measure(seconds: float, threads: int) -> float:
-    """Train for `seconds` after a warm-up and return the speed in samples/s.
+def measure(seconds: float, threads: int) -> Measurement:
+    """Train for `seconds` after a warm-up and return the speed and the memory.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ def measure(seconds: float, threads: int) -> float:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     torch.set_num_threads(threads)
     pl.seed_everything(0, verbose=False)
-    loader = DataLoader(TensorDataset(images()), batch_size=BATCH_SIZE, shuffle=True, num_workers=0)
+    loader = minibatches()
     clock = Clock(seconds)
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -82,7 +81,7 @@ def measure(seconds: float, threads: int) -> float:
         callbacks=[StopOnTime(clock)],
     )
     trainer.fit(LitVAE(), loader)
-    return clock.samples_per_second
+    return clock.measurement()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The model that the PyTorch and the Lightning peer train, as an ordinary `torch.nn.Module`.
+"""The model and the data of the PyTorch and the Lightning peer, as PyTorch's tutorials write them.
 
 Its structure follows the variational auto-encoder of the official PyTorch examples
 (https://github.com/pytorch/examples/tree/main/vae), with this suite's sizes, tanh units and
@@ -8,6 +8,7 @@ stochastic gradient; the bound is Kingma & Welling 2013, eq. 10, with L = 1.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.peers.workload import (
     BATCH_SIZE,
@@ -16,6 +17,7 @@ from benchmarks.peers.workload import (
     N_LATENT,
     N_PIXELS,
     N_TRAIN,
+    images,
 )
 
 
@@ -44,6 +46,17 @@ def negative_elbo(logits: Tensor, mean: Tensor, log_variance: Tensor, x: Tensor)
     reconstruction = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
     kl = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
     return reconstruction + kl
+
+
+def minibatches() -> DataLoader[tuple[Tensor, ...]]:
+    """Return a loader of shuffled minibatches, each [images (batch, pixel)].
+
+    As in "Datasets & DataLoaders"
+    (https://docs.pytorch.org/tutorials/beginner/basics/data_tutorial.html). Worker processes, off
+    by default, would compete with the training for the same two cores.
+    """
+    data = TensorDataset(torch.from_numpy(images()))
+    return DataLoader(data, batch_size=BATCH_SIZE, shuffle=True, num_workers=0)
 
 
 def adagrad(model: nn.Module) -> torch.optim.Adagrad:

@@ -6,14 +6,13 @@ example of a variational auto-encoder (https://github.com/pytorch/examples/tree/
 """
 
 import torch
-from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.peers.model import VAE, adagrad, negative_elbo
-from benchmarks.peers.workload import BATCH_SIZE, Clock, images, parser, report
+from benchmarks.peers.model import VAE, adagrad, minibatches, negative_elbo
+from benchmarks.peers.workload import Clock, Measurement, parser, report
 
 
-def measure(seconds: float, threads: int) -> float:
-    """Train for `seconds` after a warm-up and return the speed in samples/s.
+def measure(seconds: float, threads: int) -> Measurement:
+    """Train for `seconds` after a warm-up and return the speed and the memory.
 
     Parameters
     ----------
@@ -24,7 +23,7 @@ def measure(seconds: float, threads: int) -> float:
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    loader = DataLoader(TensorDataset(images()), batch_size=BATCH_SIZE, shuffle=True, num_workers=0)
+    loader = minibatches()
     model = VAE()
     optimizer = adagrad(model)
     clock = Clock(seconds)
@@ -37,7 +36,7 @@ def measure(seconds: float, threads: int) -> float:
             loss.backward()
             optimizer.step()
             if clock.tick():
-                return clock.samples_per_second
+                return clock.measurement()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
-"""What every program of the comparison shares: sizes, data, the clock and the command line."""
+"""What every program of the comparison shares: sizes, data, the clock and the command line.
+
+It imports neither torch nor JAX, so that no program's memory holds another one's library.
+"""
 
 import argparse
 import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from reproduce.errors import UserError
 
@@ -21,11 +26,41 @@ LEARNING_RATE = 0.01
 WARM_UP_STEPS = 100
 
 
-def images() -> Tensor:
-    """Return made-up grey-level images in [0, 1), always the same: (image, pixel), float32."""
-    generator = torch.Generator().manual_seed(0)
-    grey = torch.randint(256, (N_TRAIN, N_PIXELS), generator=generator, dtype=torch.uint8)
-    return grey / 256
+class Measurement(NamedTuple):
+    """What one run of a program found."""
+
+    samples_per_second: float
+    """Training samples a second, summed over members and processes."""
+    peak_memory_mib: float
+    """The most memory that was resident in each of its processes, summed over them, in MiB."""
+
+
+def grey_levels() -> NDArray[np.uint8]:
+    """Return made-up images, always the same, as bytes: (image, pixel)."""
+    return np.random.default_rng(0).integers(256, size=(N_TRAIN, N_PIXELS), dtype=np.uint8)
+
+
+def images() -> NDArray[np.float32]:
+    """Return the same images as grey levels in [0, 1): (image, pixel)."""
+    return np.multiply(grey_levels(), np.float32(1 / 256), dtype=np.float32)
+
+
+def peak_memory_mib() -> float:
+    """Return the most memory that has been resident in this process, in MiB.
+
+    Linux's own `ru_maxrss` would count what the process was before it started this program, which
+    is the program that started it; VmHWM does not.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 class Clock:
@@ -63,6 +98,10 @@ class Clock:
         """The measured speed so far."""
         return self.steps * self.samples_per_step / self.elapsed
 
+    def measurement(self) -> Measurement:
+        """The measured speed, and the memory of this process alone."""
+        return Measurement(self.samples_per_second, peak_memory_mib())
+
 
 def positive_int(text: str) -> int:
     """Parse a whole number of at least 1, for argparse."""
@@ -80,6 +119,12 @@ def positive_seconds(text: str) -> float:
     return value
 
 
+def together(shares: Iterable[Measurement]) -> Measurement:
+    """Add up what worker processes measured at the same time, and the memory of this process."""
+    speeds, peaks = zip(*shares, strict=True)
+    return Measurement(sum(speeds), sum(peaks) + peak_memory_mib())
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser of the options that every program has: `--seconds` and `--threads`."""
     result = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
@@ -90,12 +135,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
-def report(measure: Callable[..., float], arguments: argparse.Namespace) -> None:
-    """Call `measure` with the parsed arguments and print its samples/s as one line of JSON.
+def report(measure: Callable[..., Measurement], arguments: argparse.Namespace) -> None:
+    """Call `measure` with the parsed arguments and print what it found as one line of JSON.
 
     A `UserError` ends the program with status 1 and its message on standard error.
     """
     try:
-        print(json.dumps({"samples_per_second": measure(**vars(arguments))}))
+        print(json.dumps(measure(**vars(arguments))._asdict()))
     except UserError as error:
         sys.exit(str(error))

@@ -1,0 +1,92 @@
+"""What the commands share: options, runs in turn with a progress bar, and how they end."""
+
+import argparse
+import datetime
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.peers.workload import Measurement, positive_int, positive_seconds
+from benchmarks.variants import Variant, machine, run
+from reproduce.errors import UserError
+
+RESULTS = Path(__file__).parents[1] / "results"
+INTERRUPTED = 130  # the exit status of a program ended by Ctrl-C
+
+
+def parser(
+    module: str, text: str | None, output: Path, repeats: int, seconds: float
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that every comparison has, with these defaults."""
+    result = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=(text or "").partition("\n")[0]
+    )
+    result.add_argument(
+        "--repeats", type=positive_int, default=repeats, help="runs of each program"
+    )
+    result.add_argument(
+        "--seconds", type=positive_seconds, default=seconds, help="time measured in each run"
+    )
+    result.add_argument("--output", type=Path, default=output, help="where the JSON goes")
+    return result
+
+
+def run_in_turn(
+    programs: Mapping[str, Variant], repeats: int, seconds: float
+) -> dict[str, list[Measurement]]:
+    """Run every program `repeats` times, each in a fresh process; all once before any again.
+
+    Raises
+    ------
+    UserError
+        Where a program fails.
+    """
+    runs: dict[str, list[Measurement]] = {name: [] for name in programs}
+    columns = (
+        TextColumn("{task.description:<40}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("time left"),
+        TimeRemainingColumn(),
+    )
+    # The speed estimate must span many runs: they take seconds each.
+    terminal = Console(stderr=True)
+    with Progress(
+        *columns, console=terminal, speed_estimate_period=3600, transient=True
+    ) as progress:
+        task = progress.add_task("", total=repeats * len(programs))
+        for repeat in range(repeats):
+            for name, program in programs.items():
+                progress.update(task, description=f"repeat {repeat + 1}/{repeats}: {name}")
+                runs[name].append(run(name, program, seconds))
+                progress.advance(task)
+    return runs
+
+
+def circumstances(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a file of results says besides them: the machine, the date and the settings."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    settings = {"repeats": options.repeats, "seconds": options.seconds}
+    return {"machine": {**machine(), "date": now}, "settings": settings}
+
+
+def status_of(work: Callable[[], None]) -> int:
+    """Do the work; return the exit status, with a sentence on standard error where it failed."""
+    try:
+        work()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted: nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def console() -> Console:
+    """Return a terminal for tables; a pipe or a file has no width to fit them into."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
