@@ -56,7 +56,7 @@ def measure_ours(seconds: float, graphs: bool) -> float:
     """Train `MEMBERS` stacked members through Lightning; return samples/s summed over members."""
     overrides = ["data=mnist", "algorithm=aevb", f"model.n_latent={N_LATENT}", f"seeds={MEMBERS}"]
     job = config.job_from(config.compose_config([*overrides, "device=cuda"]))
-    pixels = (images() * 256).to(torch.uint8)
+    pixels = torch.from_numpy(images()).mul(256).to(torch.uint8)
     made_up = ImageData("mnist", pixels, pixels[:100], 1 / 256, (28, 28), "", "made up")
     algorithm = training.build(job.cell, made_up, job.seeds, "cuda")
     algorithm._captures = lambda: graphs
@@ -70,7 +70,11 @@ def measure_ours(seconds: float, graphs: bool) -> float:
 def measure_lightning(seconds: float) -> float:
     """Train one model as Lightning's documentation would on a GPU; return samples/s."""
     loader = DataLoader(
-        TensorDataset(images()), batch_size=BATCH_SIZE, shuffle=True, num_workers=0, pin_memory=True
+        TensorDataset(torch.from_numpy(images())),
+        batch_size=BATCH_SIZE,
+        shuffle=True,
+        num_workers=0,
+        pin_memory=True,
     )
     clock = Clock(seconds, warm_up=WARM_UP_STEPS)
     _trainer(StopOnTime(clock), max_epochs=-1).fit(LitVAE(), loader)
