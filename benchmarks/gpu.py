@@ -29,6 +29,7 @@ from benchmarks.peers.workload import (
     N_PIXELS,
     WARM_UP_STEPS,
     Clock,
+    grey_levels,
     images,
 )
 from benchmarks.variants import machine
@@ -56,7 +57,7 @@ def measure_ours(seconds: float, graphs: bool) -> float:
     """Train `MEMBERS` stacked members through Lightning; return samples/s summed over members."""
     overrides = ["data=mnist", "algorithm=aevb", f"model.n_latent={N_LATENT}", f"seeds={MEMBERS}"]
     job = config.job_from(config.compose_config([*overrides, "device=cuda"]))
-    pixels = torch.from_numpy(images()).mul(256).to(torch.uint8)
+    pixels = torch.from_numpy(grey_levels())
     made_up = ImageData("mnist", pixels, pixels[:100], 1 / 256, (28, 28), "", "made up")
     algorithm = training.build(job.cell, made_up, job.seeds, "cuda")
     algorithm._captures = lambda: graphs
