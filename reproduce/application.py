@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from reproduce import cli, config, launchers, multirun, runner, tracking
+from reproduce import cli, config, launchers, methods, multirun, runner, tracking
 from reproduce.errors import UserError
 from reproduce.overrides import CONF
 from reproduce.training import Job
@@ -36,6 +36,7 @@ def train_cell(settings: DictConfig) -> None:
             _train(settings, overrides)
         return
     os.chdir(about.runtime.cwd)  # a worker of Ray begins elsewhere
+    methods.make_importable()
     cores = launchers.share(about)
     folder = Path(about.runtime.output_dir)
     multirun.record(folder, overrides, lambda: _train(settings, overrides, cores))

@@ -160,6 +160,8 @@ def report(outcomes: Sequence[Outcome]) -> int:
         print(f"{len(failed)} of the sweep's jobs failed:", *failed, sep="\n  ", file=sys.stderr)
     if any(outcome.error == NO_OUTCOME for outcome in outcomes):
         print("Run the same command again to continue from the checkpoints.", file=sys.stderr)
+    if not failed:
+        print(f"All {len(outcomes)} jobs of the sweep are done.")
     return cli.USER_ERROR if failed else 0
 
 
@@ -213,11 +215,12 @@ def _command_line(arguments: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """Let jobs in other processes find this very code, and nothing tell Ray's makers of them."""
+    """Let jobs in other processes find this very code, and Ray report to us alone, and all."""
     before = dict(os.environ)
     path = [str(REPOSITORY), *(p for p in before.get("PYTHONPATH", "").split(os.pathsep) if p)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # it takes the lines of two jobs for one
     try:
         yield
     finally:

@@ -97,7 +97,10 @@ def test_it_trains_by_its_name_on_the_command_line(tmp_path):
     assert json.loads(cell.read_text())["settings"]["algorithm"]["n_samples"] == 3
 
 
-@pytest.mark.parametrize("command", [["--multirun"], ["--cfg", "job"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--multirun"], ["--multirun", "hydra/launcher=submitit_local"], ["--cfg", "job"]],
+)
 def test_hydras_options_still_work_with_it(tmp_path, command):
     run = subprocess.run(
         [sys.executable, "-m", "reproduce", *command, "algorithm=iwae", "samples=20000",

@@ -72,7 +72,7 @@ def test_what_fails_and_what_diverges_is_said(run):
     status, lines, err = run("model.n_latent=-1,2", *diverging, "seeds=1")
     assert status == 2
     assert "3 of the sweep's jobs failed:" in err
-    text = " ".join(" ".join(cells) for cells in rows(lines))
+    text = " ".join(" ".join(cell for row in rows(lines) for cell in row).split())
     assert "cannot be: model.n_latent must be" in text
     assert "failed: model.n_latent must be" in text
     assert "failed: All members of digits_continuous N_z=2 aevb diverged" in text
