@@ -34,6 +34,7 @@ from reproduce.runtime import prepare
 from reproduce.schedule import Chunks
 
 START_TIMEOUT = 120  # seconds until every process must have warmed up
+MOST_BLOCKS = 100_000  # minutes of training; Lightning counts them before it starts
 
 _barrier: Barrier | None = None  # set in worker processes only
 
@@ -138,7 +139,7 @@ def _measure_here(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    end = 10_000_000 * algorithm.block_samples  # far beyond the time
+    end = MOST_BLOCKS * algorithm.block_samples
     plenty = Chunks(0, [end], algorithm.block_samples, longest=1)
     trainer.fit(algorithm, train_dataloaders=plenty)
     assert stopwatch.clock is not None
