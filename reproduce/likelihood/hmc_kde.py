@@ -26,6 +26,7 @@ BATCH, LOOK_BATCH = 250, 50  # datapoints at once
 LOG2_GRID, SCRAMBLE = 12, 505
 INITIAL_STEP = 0.05
 LEAST_ACCEPTANCE, MOST_WEIGHT, MOST_LATENT = 0.5, 0.5, 5
+LOOK_STARTS = 4  # modes that the second look climbs to
 MOST_DIFFERENCE = 0.4  # nats from the second look, which is itself off by some 0.05
 
 
@@ -145,7 +146,8 @@ class HmcKde:
     ) -> Float[Tensor, "member batch"]:
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SECOND_SCRAMBLE, target.device)
         parts = [
-            second_look(target, rows, seeds, number, grid)[0] for rows in x.split(LOOK_BATCH, 1)
+            second_look(target, rows, seeds, number, grid, LOOK_STARTS)[0]
+            for rows in x.split(LOOK_BATCH, 1)
         ]
         return torch.cat(parts, 1)
 

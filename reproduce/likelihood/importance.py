@@ -122,13 +122,14 @@ def second_look(
     seeds: tuple[int, ...],
     number: int,
     grid: PriorGrid,
+    n_starts: int = N_STARTS,
 ) -> tuple[Float[Tensor, "member batch"], Float[Tensor, "member batch"]]:
     """log p(x) in nats as a search for modes of its own sees it, and the modes that it found.
 
     With few samples, for diagnostics: where an estimate lies far from it, one of the two has
-    missed something.
+    missed something. The search climbs from `n_starts` places, which is what it costs.
     """
-    mixture = _search(target, x, grid, with_encoder=False)
+    mixture = _search(target, x, grid, with_encoder=False, n_starts=n_starts)
     source = _Source(target, seeds, number, "check")
     return _estimate(target, x, _around(mixture), N_CHECK, source).value, mixture.n_modes
 
@@ -178,8 +179,10 @@ def _around(mixture: ModeMixture) -> list[_Component]:
     return [*parts, _prior(1 - sum(SCALES.values()))]
 
 
-def _search(target: Target, x: Tensor, grid: PriorGrid, *, with_encoder: bool) -> ModeMixture:
-    start, _ = grid.best(grid.log_likelihood(target.likelihood, x), N_STARTS)
+def _search(
+    target: Target, x: Tensor, grid: PriorGrid, *, with_encoder: bool, n_starts: int = N_STARTS
+) -> ModeMixture:
+    start, _ = grid.best(grid.log_likelihood(target.likelihood, x), n_starts)
     if with_encoder and target.encoder is not None:
         start = torch.cat([target.encoder(x).mean.unsqueeze(1), start], 1)
     mixture, _ = mode_mixture(target, x, start, N_MODES, N_ITERATIONS, inflation=1.0)
