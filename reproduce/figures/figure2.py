@@ -220,6 +220,13 @@ def _over_images(estimates: pd.DataFrame) -> str:
     return f" (standard error over images {low:.1f} to {high:.1f} nats, common to all curves)"
 
 
+def _has_gaps(estimates: pd.DataFrame) -> bool:
+    """Whether a seed lacks an estimate at a mark where another seed of its curve has one."""
+    curve = ["dataset", "n_latent", "n_train", "algorithm", "split"]
+    marks = estimates.groupby([*curve, "seed"])["samples"].agg(frozenset)
+    return bool((marks.groupby(curve).nunique() > 1).any())
+
+
 def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> str:
     estimator = str(estimates["estimator"].iloc[0]) if len(estimates) else "nothing"
     n_points = sorted(set(estimates["n_points"]))
@@ -229,6 +236,10 @@ def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> st
         f"log p(x) estimated by {estimator} on the first {counts} images of each split"
         f"{_over_images(estimates)}, from snapshots of the models.",
         "Lines: mean over seeds, from mark to mark; the marker is where ours ends.",
+        "Some seeds have no estimate at some marks: a seed is interpolated between its own "
+        "estimates, and left out of mean and band before the first."
+        if _has_gaps(estimates)
+        else "",
         "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
         "Light lines behind: the curves published by Kingma & Welling (2013, Figure 3), which "
         "their own estimator (HMC and a density fitted to its samples) gave."

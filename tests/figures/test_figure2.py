@@ -107,6 +107,17 @@ def test_the_footnote_names_estimator_and_points():
     assert plain.startswith("First. log p(x) estimated by quadrature on the first 200 images")
 
 
+def test_the_footnote_says_where_seeds_lack_estimates():
+    complete = estimates([20_000_000, 60_000_000])
+    gap = complete[(complete["seed"] != 1) | (complete["samples"] != 20_000_000)]
+    said = [
+        "Some seeds have no estimate"
+        in next(t.get_text() for t in build(ours, load_published("figure3"), PAPER).texts)
+        for ours in (complete, gap)
+    ]
+    assert said == [False, True]
+
+
 def test_two_estimators_at_once_are_refused():
     both = pd.concat([estimates([1]), estimates([1]).assign(estimator="hmc_kde")])
     with pytest.raises(ValueError, match="one estimator at a time"):
