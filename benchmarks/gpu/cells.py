@@ -1,0 +1,64 @@
+"""Cells of both experiments at the `paper` budget, whole cells at a time while time lasts."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.peers.workload import N_HIDDEN, N_PIXELS
+from reproduce import exchange, runner
+from reproduce.plan import make_plan
+from reproduce.store import Store
+from reproduce.training import Job
+
+
+def paper_cells(
+    deadline: float, speed: float, data_dir: str | None, into: Path, terminal: Console
+) -> dict[str, list[str]]:
+    """Train cells of both figures at the `paper` budget while the time suffices; export each.
+
+    Parameters
+    ----------
+    deadline
+        When to begin no further cell, on the clock of `time.monotonic`.
+    speed
+        Samples/s of 784-500-20; other cells are taken to cost what their widths say, and after
+        the first one what was measured on it.
+    data_dir, into, terminal
+        Where the data are, where finished cells are exported to, and where progress goes.
+
+    Returns
+    -------
+    dict[str, list[str]]
+        Names of the cells `done` and `missing`.
+    """
+    common = ["budget=paper", "device=cuda", "tracking=off", "data.fallback=error"]
+    common += [f"data.dir={data_dir}"] if data_dir else []
+    jobs = [
+        job
+        for figure in ("figure1", "figure2")
+        for job in make_plan([f"figure={figure}", *common], terminal).jobs
+    ]
+    done, left = [], []
+    for job in sorted(jobs, key=_work):
+        store = Store(job.store)
+        known = all(store.is_done(job.cell, seed, job.samples) for seed in job.seeds)
+        if not known and time.monotonic() + _work(job) / speed > deadline:
+            left.append(job.cell.id)
+            continue
+        started = time.monotonic()
+        runner.run([job], 1, terminal)
+        if not known:
+            speed = _work(job) / (time.monotonic() - started)
+        exchange.export(job.store, into)
+        done.append(job.cell.id)
+    return {"done": done, "missing": left}
+
+
+def _work(job: Job) -> float:
+    """Samples of 784-500-20 that would cost about what the job costs."""
+    n_pixels = 560 if job.cell.dataset == "freyface" else N_PIXELS
+    width = job.cell.settings["model"]["n_hidden"] * n_pixels / (N_HIDDEN * N_PIXELS)
+    # A step is bound by launching its kernels where layers are small.
+    cost = max(width, 0.3) * (1.0 if job.cell.algorithm == "aevb" else 1.6)
+    return job.samples * len(job.seeds) * cost

@@ -1,0 +1,45 @@
+"""What the GPU run does around the device: agreement of means, and cells only while time lasts."""
+
+import time
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.gpu import cells
+from benchmarks.gpu.agreement import compare, ends
+from reproduce.cli import console
+
+
+def test_agreement_is_a_welch_interval_that_holds_zero():
+    rng = np.random.default_rng(0)
+    cpu, gpu = rng.normal(-120, 1, 5).tolist(), rng.normal(-120, 2, 5).tolist()
+    close = compare(gpu, cpu)
+    assert close["agrees"]
+    assert close["difference_low"] < close["gpu"] - close["cpu"] < close["difference_high"]
+    # Five members each, standard deviations 1 and 2: ten nats apart is no accident.
+    assert not compare([value + 10 for value in gpu], cpu)["agrees"]
+
+
+def test_only_the_last_mark_of_the_named_curve_is_compared():
+    curves = pd.DataFrame(
+        [
+            ("mnist", "train", 0, 100, -300.0),
+            ("mnist", "train", 0, 200, -200.0),
+            ("mnist", "train", 1, 200, -210.0),
+            ("mnist", "test", 0, 200, -1.0),
+        ],
+        columns=["dataset", "split", "seed", "samples", "value"],
+    )
+    assert ends(curves, {"dataset": "mnist", "split": "train"}) == [-200.0, -210.0]
+
+
+def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
+    planned = cells.make_plan
+    on_cpu = [f"results={tmp_path}", "device=cpu", "data.fallback=digits"]
+    monkeypatch.setattr(
+        cells, "make_plan", lambda overrides, terminal: planned([*overrides, *on_cpu], terminal)
+    )
+    monkeypatch.setattr(cells.runner, "run", lambda *_: (_ for _ in ()).throw(AssertionError))
+    found = cells.paper_cells(time.monotonic() - 1, 1e6, None, tmp_path, console())
+    assert found["done"] == []
+    assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
