@@ -237,7 +237,7 @@ def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> st
         f"{_over_images(estimates)}, from snapshots of the models.",
         "Lines: mean over seeds, from mark to mark; the marker is where ours ends.",
         "Some seeds have no estimate at some marks: a seed is interpolated between its own "
-        "estimates, and left out of mean and band before the first."
+        "estimates, and left out of mean and band outside them."
         if _has_gaps(estimates)
         else "",
         "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
