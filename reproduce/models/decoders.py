@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
 from reproduce.models.layers import StackedLinear, TanhLayer, alike_parts, memberwise
+from reproduce.models.products import product
 
 NoiseKind = Literal["uniform", "normal"]
 
@@ -91,7 +92,7 @@ class BernoulliDecoder(Decoder):
         """One matrix product: x . logit - sum of softplus(logit)."""
         logits = self.output(self.hidden(z))
         normaliser = functional.softplus(logits).sum(-1, keepdim=True)
-        return torch.baddbmm(normaliser, logits, x.mT, beta=-1)
+        return product(logits, x.mT).sub_(normaliser)
 
     def sample(
         self,

@@ -1,6 +1,5 @@
 """The Gaussian encoder q(z|x) (Kingma & Welling 2013, Appendix C.2)."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -37,7 +36,6 @@ class GaussianEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "member batch pixel"]) -> DiagonalGaussian:
         """Return q(z|x) for each member and datapoint; its fields are (member, batch, latent)."""
         hidden = self.hidden(x)
-        layer = self.log_variance
         scale = self.log_variance_scale
-        log_variance = torch.baddbmm(layer.bias, hidden, layer.weight, alpha=scale)
+        log_variance = self.log_variance(hidden if scale == 1 else scale * hidden)
         return DiagonalGaussian(self.mean(hidden), log_variance)

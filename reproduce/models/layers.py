@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reproduce.models.products import affine
+
 Role = Literal["hidden", "output", "log_variance"]
 
 LONGEST_VECTORS = 64
@@ -54,8 +56,8 @@ class StackedLinear(nn.Module):
     ) -> Float[Tensor, "member *batch n_out"]:
         """Map (member, ..., in) to (member, ..., out)."""
         if x.ndim == 3:
-            return torch.baddbmm(self.bias, x, self.weight)
-        flat = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
+            return affine(x, self.weight, self.bias)
+        flat = affine(x.flatten(1, -2), self.weight, self.bias)
         return flat.unflatten(1, x.shape[1:-1])
 
 

@@ -1,0 +1,66 @@
+"""Products of stacks against float64, with their gradients, at the sizes of the experiments."""
+
+import pytest
+import torch
+
+from reproduce.models import products
+
+SIZES = [(100, 784, 500), (100, 500, 784), (100, 560, 200), (100, 200, 560), (77, 64, 65)]
+
+
+def stack(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def closest(found, exact):
+    """Rounding errors beside the size of the products, in units of float32's precision."""
+    scale = exact.abs().max()
+    return ((found.double() - exact).abs().max() / scale / torch.finfo(torch.float32).eps).item()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_products_and_gradients_are_those_of_float64(size, n_members):
+    rows, inner, columns = size
+    x = stack(n_members, rows, inner, seed=1).requires_grad_()
+    weight = stack(n_members, inner, columns, seed=2).requires_grad_()
+    bias = stack(n_members, 1, columns, seed=3).requires_grad_()
+    direction = stack(n_members, rows, columns, seed=4)
+    y = products.affine(x, weight, bias)
+    found = torch.autograd.grad(y, (x, weight, bias), direction)
+    wide = [t.detach().double().requires_grad_() for t in (x, weight, bias)]
+    exact = wide[0] @ wide[1] + wide[2]
+    assert closest(y.detach(), exact.detach()) < 16
+    for ours, reference in zip(
+        found, torch.autograd.grad(exact, wide, direction.double()), strict=True
+    ):
+        assert closest(ours, reference) < 16
+
+
+def test_views_are_multiplied_as_what_they_show():
+    images = stack(1, 90, 784).expand(3, -1, -1)  # one data set under all members
+    logits = stack(3, 80, 784, seed=1)
+    found = products.product(logits, images.mT)
+    torch.testing.assert_close(found, torch.bmm(logits, images.mT), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_member_does_not_depend_on_those_beside_it(size):
+    rows, inner, columns = size
+    a, b = stack(4, rows, inner), stack(4, inner, columns, seed=1)
+    together = products.product(a, b)
+    for member in range(4):
+        alone = products.product(a[member : member + 1], b[member : member + 1])
+        assert torch.equal(together[member : member + 1], alone)
+
+
+def test_without_onednn_the_numbers_are_the_same_but_for_rounding(monkeypatch):
+    x, weight, bias = stack(2, 100, 784), stack(2, 784, 500, seed=1), stack(2, 1, 500, seed=2)
+    fast = products.affine(x, weight, bias)
+    monkeypatch.setattr(products, "_serves", lambda: False)
+    torch.testing.assert_close(fast, products.affine(x, weight, bias), rtol=1e-5, atol=1e-3)
+
+
+def test_float64_stays_float64():
+    a, b = stack(2, 70, 80).double(), stack(2, 80, 90, seed=1).double()
+    assert torch.equal(products.product(a, b), torch.bmm(a, b))
