@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks.peers.workload import Measurement
 from benchmarks.variants import THREADS, VARIANTS
 
-CEILINGS = ("ceiling_threads", "ceiling_processes")
+CEILINGS = ("ceiling_threads", "ceiling_processes", "ceiling_onednn")
 INSTALL = "pip install -c constraints.txt -e '.[bench]'"
 
 Summary = dict[str, dict[str, Any]]
@@ -43,7 +43,7 @@ BARS = {
 def summarise(runs: Mapping[str, Sequence[Measurement]]) -> Summary:
     """Return each variant's median speed, its ratios and its median peak memory.
 
-    `ceiling` repeats the faster of the two ceilings.
+    `ceiling` repeats the fastest of the ceilings.
     """
     summary: Summary = {
         name: {

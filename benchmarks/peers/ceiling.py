@@ -1,9 +1,10 @@
 """The ceiling: only the five large matrix products of a training step, nothing else.
 
-A PyTorch program that trains the model on the CPU in float32 needs at least these, so it can hardly
-be faster. Another matrix library may be: this is the ceiling for the one that PyTorch ships with.
-Outputs are preallocated and R models are stacked in one call, as the documentation of `torch.bmm`
-(https://docs.pytorch.org/docs/stable/generated/torch.bmm.html) offers with `out=`.
+A program that trains the model on the CPU in float32 needs at least these, so with the same matrix
+library it can hardly be faster. PyTorch brings two: MKL, to which `torch.bmm` goes, with outputs
+preallocated and R models stacked in one call, as its documentation
+(https://docs.pytorch.org/docs/stable/generated/torch.bmm.html) offers with `out=`; and oneDNN, to
+which this suite goes (`reproduce.models.products`), one model at a time.
 """
 
 import multiprocessing
@@ -12,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 
 import torch
+from torch import Tensor
 
 from benchmarks.peers.workload import (
     BATCH_SIZE,
@@ -26,13 +28,16 @@ from benchmarks.peers.workload import (
     together,
 )
 from reproduce.errors import UserError
+from reproduce.models.products import single_product
 
 START_TIMEOUT = 120  # seconds until every process must have warmed up
 
 _barrier: Barrier | None = None  # set in worker processes only
 
 
-def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) -> Measurement:
+def measure(
+    seconds: float, threads: int, members: int = 4, processes: int = 1, library: str = "mkl"
+) -> Measurement:
     """Repeat the products for `seconds` after a warm-up; return samples/s in all, and memory.
 
     Parameters
@@ -45,6 +50,8 @@ def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) 
         Models in all, shared out evenly over the processes and stacked within each.
     processes
         Processes that measure at the same time; their speeds are summed.
+    library
+        A name in `PRODUCTS`.
 
     Raises
     ------
@@ -56,7 +63,7 @@ def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) 
             f"{threads} threads and {members} members cannot be shared out evenly over "
             f"{processes} processes; choose multiples of the number of processes."
         )
-    share = (seconds, threads // processes, members // processes)
+    share = (seconds, threads // processes, members // processes, library)
     if processes == 1:
         return _measure_here(*share)
     context = multiprocessing.get_context("spawn")
@@ -67,10 +74,25 @@ def measure(seconds: float, threads: int, members: int = 4, processes: int = 1) 
         return together(result.result() for result in running)
 
 
-def products(members: int) -> Callable[[], None]:
-    """Return a function that does the five products of one step of `members` models."""
+def mkl(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """Multiply all members in one call."""
+    torch.bmm(a, b, out=out)
 
-    def normal(rows: int, columns: int) -> torch.Tensor:
+
+def onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """Multiply one member at a time; the operator has no `out=`."""
+    for x, y in zip(a, b, strict=True):
+        single_product(x, y)
+
+
+PRODUCTS = {"mkl": mkl, "onednn": onednn}
+
+
+def products(members: int, library: str = "mkl") -> Callable[[], None]:
+    """Return a function that does the five products of one step of `members` models."""
+    multiply = PRODUCTS[library]
+
+    def normal(rows: int, columns: int) -> Tensor:
         return torch.randn(members, rows, columns)
 
     x, w1 = normal(BATCH_SIZE, N_PIXELS), normal(N_PIXELS, N_HIDDEN)
@@ -79,20 +101,20 @@ def products(members: int) -> Callable[[], None]:
     d_hidden, d_w1, d_w4 = torch.empty_like(hidden), torch.empty_like(w1), torch.empty_like(w4)
 
     def step() -> None:
-        torch.bmm(x, w1, out=hidden)
-        torch.bmm(hidden, w4, out=logits)
-        torch.bmm(hidden.mT, d_logits, out=d_w4)
-        torch.bmm(d_logits, w4.mT, out=d_hidden)
-        torch.bmm(x.mT, d_hidden, out=d_w1)
+        multiply(x, w1, hidden)
+        multiply(hidden, w4, logits)
+        multiply(hidden.mT, d_logits, d_w4)
+        multiply(d_logits, w4.mT, d_hidden)
+        multiply(x.mT, d_hidden, d_w1)
 
     return step
 
 
-def _measure_here(seconds: float, threads: int, members: int) -> Measurement:
+def _measure_here(seconds: float, threads: int, members: int, library: str) -> Measurement:
     """Measure in this process, starting together with the others where there are any."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    step = products(members)
+    step = products(members, library)
     for _ in range(WARM_UP_STEPS):
         step()
     if _barrier is not None:
@@ -113,4 +135,5 @@ if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--members", type=positive_int, default=4, help="models in all")
     options.add_argument("--processes", type=positive_int, default=1, help="processes at once")
+    options.add_argument("--library", choices=PRODUCTS, default="mkl", help="matrix library")
     report(measure, options.parse_args())

@@ -36,6 +36,14 @@ def affine(
     return torch.baddbmm(bias, x, weight)
 
 
+def single_product(
+    a: Float[Tensor, "rows inner"], b: Float[Tensor, "inner columns"]
+) -> Float[Tensor, "rows columns"]:
+    """`a @ b` in float32 by oneDNN."""
+    # An affine map without bias and activation, of weights in `nn.Linear`'s layout.
+    return torch.ops.mkldnn._linear_pointwise.default(a, b.mT, None, "none", [], "")
+
+
 def _is_for_onednn(a: Tensor, b: Tensor) -> bool:
     return (
         a.device.type == "cpu"
@@ -74,6 +82,5 @@ class _OneDNN(torch.autograd.Function):
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    """`a[r] @ b[r]`, each by itself, so that no member rounds otherwise for those beside it."""
-    linear = torch.ops.mkldnn._linear_pointwise.default  # takes the second matrix transposed
-    return torch.stack([linear(x, y.mT, None, "none", [], "") for x, y in zip(a, b, strict=True)])
+    """Multiply each member by itself, so that none rounds otherwise for those beside it."""
+    return torch.stack([single_product(x, y) for x, y in zip(a, b, strict=True)])
