@@ -76,7 +76,7 @@ def table(summary: Summary) -> Table:
     result = Table(title=f"Training speed, 784-500-20, minibatch 100, {THREADS} CPU threads")
     result.add_column("program", no_wrap=True)
     for header in ("samples/s", "slowest - fastest", "x Lightning", "of ceiling", "peak memory"):
-        result.add_column(header, justify="right", no_wrap=True)
+        result.add_column(header, justify="right", no_wrap=True, min_width=len(header))
     for name, variant in VARIANTS.items():
         if name not in summary:
             continue
