@@ -83,4 +83,5 @@ class _OneDNN(torch.autograd.Function):
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
     """Multiply each member by itself, so that none rounds otherwise for those beside it."""
-    return torch.stack([single_product(x, y) for x, y in zip(a, b, strict=True)])
+    pairs = zip(a.unbind(), b.unbind(), strict=True)
+    return torch.stack([single_product(x, y) for x, y in pairs])
