@@ -20,9 +20,9 @@ from reproduce.training import Job, train
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
 FIGURE2 = ROOT / "results" / "reference" / "figure2"
-# The same numbers to the last bit on the same kind of processor. Another rounds otherwise, which 200
-# steps amplify to far less than this (nats), except for AEVB on Frey Face: there it becomes tens of
-# nats (docs/deviations.md), so that its slow test holds on a processor like ours only.
+# The same numbers to the last bit on the same kind of processor. Another rounds otherwise, which
+# 200 steps amplify to far less than this (nats), except for AEVB on Frey Face: there it becomes
+# tens of nats (docs/deviations.md), so that its slow test holds on a processor like ours only.
 TOLERANCE = 0.02
 # conftest takes DATA_DIR out of the environment, for all tests but these.
 DATA_DIR = os.environ.get("AEVB_TEST_DATA_DIR", "")
