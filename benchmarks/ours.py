@@ -140,7 +140,8 @@ def _measure_here(
         enable_model_summary=False,
     )
     end = MOST_BLOCKS * algorithm.block_samples
-    plenty = Chunks(0, [end], algorithm.block_samples, longest=1)
+    longest = max(1, training.LONGEST_CHUNK["cpu"] // algorithm.block_samples)  # as in training
+    plenty = Chunks(0, [end], algorithm.block_samples, longest)
     trainer.fit(algorithm, train_dataloaders=plenty)
     assert stopwatch.clock is not None
     return stopwatch.clock.measurement()

@@ -1,6 +1,8 @@
 """What the GPU run does around the device: agreement of means, and cells only while time lasts."""
 
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -43,3 +45,27 @@ def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
     found = cells.paper_cells(time.monotonic() - 1, 1e6, None, tmp_path, console())
     assert found["done"] == []
     assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
+
+
+def test_while_time_lasts_cells_are_trained_and_exported(tmp_path, monkeypatch):
+    planned = cells.make_plan
+    on_cpu = [f"results={tmp_path}", "device=cpu", "data.fallback=digits"]
+
+    def short(overrides, terminal):
+        jobs = (
+            planned([*overrides, *on_cpu], terminal).jobs if "figure=figure1" in overrides else ()
+        )
+        aevb = [job for job in jobs if job.cell.algorithm == "aevb"][:2]
+        return SimpleNamespace(jobs=[replace(job, samples=2_000, seeds=(0, 1)) for job in aevb])
+
+    monkeypatch.setattr(cells, "make_plan", short)
+    into = tmp_path / "exported"
+    found = cells.paper_cells(time.monotonic() + 600, 1e6, None, into, console())
+    assert len(found["done"]) == 2
+    assert found["missing"] == []
+    for cell in found["done"]:
+        for seed in (0, 1):
+            curve = pd.read_csv(into / cell / f"seed-{seed}" / "curve.csv")
+            assert curve["samples"].max() == 2_000
+    # What is finished stays so when there is no time for more.
+    assert cells.paper_cells(time.monotonic() - 1, 1e6, None, into, console()) == found
