@@ -1,14 +1,9 @@
 """Sweeps with each of Hydra's launchers, run for real on the embedded digits."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from joblib.externals.loky import get_reusable_executor
@@ -18,10 +13,7 @@ from reproduce import cli, config, launchers, multirun
 from reproduce.launchers import Division, Extra
 from reproduce.overrides import CONF
 from reproduce.training import train
-
-ROOT = Path(__file__).parent.parent
-SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "tracking=off"]
-LAUNCHERS = ["basic", "joblib", "submitit_local"]
+from sweeps import LAUNCHERS, SMALL, checkpoints, curves
 
 
 @pytest.fixture
@@ -39,16 +31,6 @@ def sweep(tmp_path, monkeypatch, capfd):
 
     yield run
     get_reusable_executor().shutdown()  # its processes would stay in this test's folder
-
-
-def curves(results):
-    """Each member's curve, by cell and seed."""
-    files = sorted(Path(results).glob("runs/*/*/curve.csv"))
-    return {f"{path.parts[-3]}/{path.parts[-2]}": path.read_text() for path in files}
-
-
-def checkpoints(results):
-    return {p: p.stat().st_mtime_ns for p in Path(results).glob("runs/*/*/checkpoint.ckpt")}
 
 
 ONE_CORE_EACH = {
@@ -191,85 +173,3 @@ def test_hydra_is_told_and_every_job_finds_its_share(monkeypatch, launcher, expe
             return_hydra_config=True,
         )
     assert launchers.share(composed.hydra) == (None if launcher == "basic" else 4)
-
-
-# Deaths and interruptions, of the command as a shell runs it.
-
-LONG = [*SMALL, "samples=150000", "seeds=1", "model.n_latent=2,3"]
-
-
-def start(results, *overrides):
-    command = [sys.executable, "-m", "reproduce", "--multirun", *overrides, f"results={results}"]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def processes(session):
-    """The processes of a session, from /proc: [(pid, command line)]."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if folder.name.isdigit() and int(fields[3]) == session and fields[0] != "Z":
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found.append((int(folder.name), line))
-        except (OSError, IndexError):
-            continue
-    return found
-
-
-def wait_for_checkpoints(results, count, process):
-    deadline = time.monotonic() + 120
-    while len(checkpoints(results)) < count and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-WORKERS = {"joblib": "loky", "submitit_local": "submitit.core._submit"}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("launcher", WORKERS)
-def test_a_killed_workers_cell_continues_from_its_checkpoint(tmp_path, launcher):
-    whole = start(tmp_path / "whole", "hydra/launcher=basic", "workers=1", *LONG)
-    assert (whole.communicate()[1], whole.returncode) == ("", 0)
-    killed = start(tmp_path / "killed", f"hydra/launcher={launcher}", *LONG)
-    wait_for_checkpoints(tmp_path / "killed", 1, killed)
-    workers = [
-        pid for pid, line in processes(killed.pid)
-        if WORKERS[launcher] in line and "resource_tracker" not in line
-    ]  # fmt: skip
-    os.kill(min(workers), signal.SIGKILL)
-    _, err = killed.communicate(timeout=120)
-    assert killed.returncode == 2
-    assert "The sweep was cut short" in err
-    assert "did not finish: its process ended" in err
-    assert "Run the same command again to continue" in err
-    assert "Traceback" not in err
-    assert processes(killed.pid) == []
-    seen = pd.concat(map(pd.read_csv, (tmp_path / "killed").glob("runs/*/*/curve.csv")))
-    assert seen["samples"].max() > 0
-    again = start(tmp_path / "killed", f"hydra/launcher={launcher}", *LONG)
-    assert (again.communicate()[1], again.returncode) == ("", 0)
-    assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_ctrl_c_ends_the_whole_sweep(tmp_path, launcher):
-    process = start(tmp_path, f"hydra/launcher={launcher}", "workers=1", *LONG)
-    wait_for_checkpoints(tmp_path, 1, process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED
-    assert "Interrupted. Run the same command again to continue." in err
-    if launcher != "submitit_local":  # whose own processes do not hide theirs
-        assert "Traceback" not in err
-    deadline = time.monotonic() + 20
-    while processes(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert processes(process.pid) == []
