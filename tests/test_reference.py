@@ -74,7 +74,7 @@ def test_real_data_reference_cells_can_be_trained_again(tmp_path, dataset, algor
     assert_same(curves, reference("laptop", dataset, algorithm, 10))
 
 
-@pytest.mark.parametrize("budget", ["smoke", "laptop"])
+@pytest.mark.parametrize("budget", ["smoke", "laptop", "desktop"])
 def test_reference_results_were_made_from_committed_code(budget):
     manifest = json.loads((REFERENCE / budget / "manifest.json").read_text())
     members = [member for cell in manifest["cells"] for member in cell["members"]]
@@ -113,6 +113,7 @@ def test_docs_show_the_tables_that_the_commands_print():
     results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for folder in (REFERENCE / "laptop", FIGURE2 / "laptop", FIGURE2 / "paper"):
         assert tables(folder) in results
+    assert tables(REFERENCE / "desktop", 1e7) in results
     docs = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
     printed = (ROOT / "results" / "reference" / "estimators" / "tables.md").read_text("utf-8")
     assert printed.strip() in docs
