@@ -64,3 +64,26 @@ def test_without_onednn_the_numbers_are_the_same_but_for_rounding(monkeypatch):
 def test_float64_stays_float64():
     a, b = stack(2, 70, 80).double(), stack(2, 80, 90, seed=1).double()
     assert torch.equal(products.product(a, b), torch.bmm(a, b))
+
+
+def test_only_large_float32_products_on_the_cpu_go_to_onednn(monkeypatch):
+    taken = []
+
+    def recorded(a, b):
+        taken.append((*a.shape, b.shape[1]))
+        return a @ b
+
+    monkeypatch.setattr(products, "_serves", lambda: True)
+    monkeypatch.setattr(products, "single_product", recorded)
+    large, small = stack(2, 784, 500), stack(2, 784, 20)
+    x, bias = stack(2, 100, 784), stack(2, 1, 500)
+    products.affine(x, large, bias)
+    assert taken == [(100, 784, 500)] * 2
+    products.affine(x, small, bias[..., :20])
+    products.product(x.double(), large.double())
+    assert len(taken) == 2
+
+
+def test_onednn_serves_where_the_experiments_were_run():
+    if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
+        assert products._serves()
