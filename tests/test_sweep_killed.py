@@ -39,6 +39,14 @@ def processes(session):
     return found
 
 
+def assert_no_process_is_left(session):
+    """The killed take a moment to die: the system frees their memory first."""
+    deadline = time.monotonic() + 20
+    while processes(session) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes(session) == []
+
+
 def wait_for_checkpoints(results, count, process):
     deadline = time.monotonic() + 120
     while len(checkpoints(results)) < count and time.monotonic() < deadline:
@@ -68,7 +76,7 @@ def test_a_killed_workers_cell_continues_from_its_checkpoint(tmp_path, launcher)
     assert "did not finish: its process ended" in err
     assert "Run the same command again to continue" in err
     assert "Traceback" not in err
-    assert processes(killed.pid) == []
+    assert_no_process_is_left(killed.pid)
     seen = pd.concat(map(pd.read_csv, (tmp_path / "killed").glob("runs/*/*/curve.csv")))
     assert seen["samples"].max() > 0
     again = start(tmp_path / "killed", f"hydra/launcher={launcher}", *LONG)
@@ -88,7 +96,4 @@ def test_ctrl_c_ends_the_whole_sweep(tmp_path, launcher):
     assert "Interrupted. Run the same command again to continue." in err
     if launcher != "submitit_local":  # whose own processes do not hide theirs
         assert "Traceback" not in err
-    deadline = time.monotonic() + 20
-    while processes(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert processes(process.pid) == []
+    assert_no_process_is_left(process.pid)

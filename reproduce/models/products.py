@@ -3,8 +3,8 @@
 torch multiplies float32 matrices with MKL, which left AVX-512 unused on the AMD processor that we
 measured on; oneDNN, which torch brings as well, used it and was twice as fast. torch's one way to
 it for float32 is the operator that its compiler calls for linear layers, so this is the only file
-that knows it. Where the operator does not serve (on a GPU, in float64, on other processors than x86),
-`torch.bmm` does the same.
+that knows it. Where the operator does not serve (on a GPU, in float64, on other processors than
+x86), `torch.bmm` does the same.
 """
 
 from functools import cache
