@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from reproduce import cli
-from sweeps import LAUNCHERS, SMALL, checkpoints, curves
+from sweeps import LAUNCHERS, SMALL, curves
 
 ROOT = Path(__file__).parent.parent
 LONG = [*SMALL, "samples=150000", "seeds=1", "model.n_latent=2,3"]
@@ -47,9 +47,10 @@ def assert_no_process_is_left(session):
     assert processes(session) == []
 
 
-def wait_for_checkpoints(results, count, process):
+def wait_for_a_curve(results, process):
+    """A member's curve is written after its checkpoint."""
     deadline = time.monotonic() + 120
-    while len(checkpoints(results)) < count and time.monotonic() < deadline:
+    while not curves(results) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
@@ -64,7 +65,7 @@ def test_a_killed_workers_cell_continues_from_its_checkpoint(tmp_path, launcher)
     whole = start(tmp_path / "whole", "hydra/launcher=basic", "workers=1", *LONG)
     assert (whole.communicate()[1], whole.returncode) == ("", 0)
     killed = start(tmp_path / "killed", f"hydra/launcher={launcher}", *LONG)
-    wait_for_checkpoints(tmp_path / "killed", 1, killed)
+    wait_for_a_curve(tmp_path / "killed", killed)
     workers = [
         pid for pid, line in processes(killed.pid)
         if WORKERS[launcher] in line and "resource_tracker" not in line
@@ -89,7 +90,7 @@ def test_a_killed_workers_cell_continues_from_its_checkpoint(tmp_path, launcher)
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_ctrl_c_ends_the_whole_sweep(tmp_path, launcher):
     process = start(tmp_path, f"hydra/launcher={launcher}", "workers=1", *LONG)
-    wait_for_checkpoints(tmp_path, 1, process)
+    wait_for_a_curve(tmp_path, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
