@@ -129,7 +129,9 @@ def test_unknown_budgets_and_sizes_are_refused():
         figure.main(["figure=figure2", "budget=desktop"])
     with pytest.raises(UserError, match=r"data.n_train for each panel, so 'data.n_train=5'"):
         figure.main(["figure=figure2", "budget=smoke", "data.n_train=5"])
-    with pytest.raises(UserError, match="choose one of: ais, hmc_kde, importance, quadrature"):
+    with pytest.raises(
+        UserError, match="choose one of: ais, hmc_kde, hmc_kde_2013, importance, quadrature"
+    ):
         figure.main(["figure=figure2", "estimator=exact"])
 
 

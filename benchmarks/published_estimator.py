@@ -1,0 +1,181 @@
+"""How far the 2013 code's estimator is from the truth: `python -m benchmarks.published_estimator`.
+
+For the trained members of experiment 2 it prints three values of log p(x) beside the published one:
+near-exact (quadrature, from `make figure2`), by the 2013 code's chains with samples laid out right,
+and as that code lays them out. Where the last is near the published curve and the first is not, the
+estimator explains the difference.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks import command
+from reproduce import cli, estimates
+from reproduce.comparison import aligned, in_paper_order, nats
+from reproduce.errors import UserError
+from reproduce.estimates import ConfiguredEstimator, Question
+from reproduce.figures.style import algorithm_name, dataset_name, short_number
+from reproduce.files import write_json, write_text, write_with
+from reproduce.likelihood.hmc_kde_2013 import HmcKde2013
+from reproduce.provenance import provenance
+from reproduce.published import load_published, value_at
+from reproduce.runtime import available_cores, prepare
+from reproduce.store import Cell, Store
+from reproduce.trained import find_cell, snapshots_of
+
+OUTPUT = Path("results/reference/published_estimator")
+KEYS = ["dataset", "n_latent", "n_train", "algorithm", "split", "samples"]
+SPLITS: tuple[estimates.Split, ...] = ("train", "test")
+EXACT = "quadrature"
+VALUES = (EXACT, "laid_out_right", "as_published")
+
+
+def cells_of(store: Store, published: pd.DataFrame) -> list[tuple[Cell, int, list[int]]]:
+    """Return the stored cells that the paper's figure has, with their last weights and seeds."""
+    known = published[["dataset", "n_latent", "n_train", "algorithm"]].drop_duplicates()
+    found = []
+    for path in sorted(store.root.glob("*/cell.json")):
+        cell = find_cell(store, path.parent.name)
+        weights = snapshots_of(store, cell)
+        identity = (cell.dataset, cell.n_latent, cell.n_train, cell.algorithm)
+        if weights and identity in known.itertuples(index=False, name=None):
+            last = max(weights)
+            if any((store.likelihoods(cell, s)["estimator"] == EXACT).any() for s in weights[last]):
+                found.append((cell, last, weights[last]))
+    if not found:
+        raise UserError(
+            f"{store.root} holds no trained cell of experiment 2 with estimates by {EXACT}; run "
+            "`make figure2 BUDGET=paper` first."
+        )
+    return found
+
+
+def exact(store: Store, question: Question, seed: int) -> float:
+    """Return what quadrature found for a member; NaN where it was not asked."""
+    frame = store.likelihoods(question.cell, seed)
+    same = frame[
+        (frame["estimator"] == EXACT)
+        & (frame["split"] == question.split)
+        & (frame["samples"] == question.samples)
+        & (frame["n_points"] == question.n_points)
+    ]
+    return float(same["value"].iloc[-1]) if len(same) else float("nan")
+
+
+def rows_of(
+    store: Store, cell: Cell, samples: int, seeds: Sequence[int], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Estimate a cell's members on both splits."""
+    settings = {"n_evaluations": options.n_evaluations}
+    estimator = ConfiguredEstimator(HmcKde2013.name, HmcKde2013(**settings), settings)
+    for split in SPLITS:
+        question = Question(cell, samples, split, options.n_points)
+        found, seconds = estimates.estimate(store, question, seeds, estimator, options.data_dir)
+        right = found.diagnostics["laid_out_right"]
+        for member, seed in enumerate(seeds):
+            yield {
+                "dataset": cell.dataset, "n_latent": cell.n_latent, "n_train": cell.n_train,
+                "algorithm": cell.algorithm, "seed": seed, "split": split, "samples": samples,
+                EXACT: exact(store, question, seed),
+                "laid_out_right": float(right[member].mean()),
+                "as_published": float(found.value[member].mean()),
+                "seconds": round(seconds / len(seeds), 1),
+            }  # fmt: skip
+
+
+def compared(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Average over seeds, and put the published value beside."""
+    table = rows.groupby(KEYS, as_index=False)[list(VALUES)].mean()
+    theirs = []
+    for row in table.to_dict("records"):
+        curve = published
+        for key in KEYS[:-1]:
+            curve = curve[curve[key] == row[key]]
+        last = min(float(row["samples"]), float(curve["samples"].max()))
+        theirs.append(value_at(curve, last))
+    return in_paper_order(table.assign(published=theirs))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table as Markdown, with the differences from the published values."""
+    head = [
+        "dataset", "N_train", "algorithm", "split", "samples", "published", EXACT,
+        "2013, laid out right", "2013 as it is", f"{EXACT} − published", "2013 − published",
+    ]  # fmt: skip
+    rows = [head]
+    for row in table.to_dict("records"):
+        where = [dataset_name(row["dataset"]), f"{row['n_train']:,}"]
+        where += [algorithm_name(row["algorithm"]), row["split"], short_number(row["samples"])]
+        values = [nats(row[name]) for name in ("published", *VALUES)]
+        off = [nats(row[name] - row["published"], "+") for name in (EXACT, "as_published")]
+        rows.append(where + values + off)
+    return aligned(rows, right=(1, *range(4, len(head))))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Estimate, compare and write; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.published_estimator",
+        description=(__doc__ or "").partition("\n")[0],
+    )
+    parser.add_argument("results", type=Path, help="the results folder with the trained cells")
+    parser.add_argument("--data-dir", help="your folder of data files")
+    parser.add_argument("--n-points", type=int, default=1_000, help="images of each split")
+    parser.add_argument("--n-evaluations", type=int, default=5, help="see HmcKde2013")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        origin = provenance()
+        prepare(available_cores())
+        terminal = cli.console()
+        published = load_published("figure3")
+        store = Store(options.results / "runs")
+        cells = cells_of(store, published)
+        rows: list[dict[str, Any]] = []
+        start = time.perf_counter()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(
+            *columns, console=terminal, transient=True, speed_estimate_period=3600
+        ) as bar:
+            task = bar.add_task("", total=len(cells))
+            for cell, samples, seeds in cells:
+                bar.update(task, description=cell.id)
+                rows += rows_of(store, cell, samples, seeds, options)
+                bar.advance(task)
+        frame = pd.DataFrame(rows)
+        table = markdown(compared(frame, published))
+        caption = (
+            f"log p(x) in nats per datapoint on the first {options.n_points:,} images of each "
+            "split at the end of training; means over seeds."
+        )
+        write_with(options.output / "estimates.csv", lambda path: frame.to_csv(path, index=False))
+        write_text(options.output / "table.md", f"{caption}\n\n{table}\n")
+        about = {
+            "n_points": options.n_points,
+            "n_evaluations": options.n_evaluations,
+            "cells": [cell.id for cell, _, _ in cells],
+            "seconds": round(time.perf_counter() - start),
+            "provenance": origin,
+        }
+        write_json(options.output / "manifest.json", about)
+        terminal.print(f"{caption}\n\n{table}", markup=False, highlight=False, soft_wrap=True)
+        terminal.print(f"Written: {options.output}", highlight=False)
+
+    return command.status_of(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

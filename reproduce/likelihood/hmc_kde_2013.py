@@ -1,0 +1,211 @@
+"""The estimator of log p(x) as the author's 2013 research code computes it, errors included.
+
+Not for quoting: it shows how far the published Figure 3 may lie from the truth for the same
+models. It follows `hmc_est.py` and `hmc.py` of https://github.com/dpkingma/anglepy (commit
+c23d603), which differ from the paper's Appendix D, and so from `hmc_kde`, in this:
+
+- chains go on from one evaluation to the next, while the model is trained; five transitions are
+  discarded before each. They start from the prior, where a trained model loses them for good; ours
+  start where a grid over the prior finds each posterior highest, like those of `hmc_kde`;
+- one step size serves all chains, and is tuned while samples are taken, too (the paper's 90 %
+  acceptance; the commit also has a rule with a step size for each chain);
+- there is one position update more than leapfrog steps are asked for;
+- half of one set of samples fits the density, the other half is scored;
+- **samples of several datapoints are laid out in two orders.** Latent coordinates are stored
+  dimension by dimension, and read as if they were stored datapoint by datapoint: with N datapoints,
+  density k is fitted to *one* coordinate of N_z neighbouring datapoints instead of the N_z
+  coordinates of one. Log joint densities are stored datapoint by datapoint, and their second half
+  is taken for the second half of the *samples*: it is all samples of the last N/2 datapoints. So
+  log q and log p(x, z) that are subtracted belong to different datapoints, and the first half of
+  the data counts only through q.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.special import logsumexp
+from scipy.stats import gaussian_kde
+from torch import Tensor
+
+from reproduce.errors import UserError
+from reproduce.likelihood.hmc_kde import LOG2_GRID, SCRAMBLE
+from reproduce.likelihood.kde import MULTIPLES
+from reproduce.likelihood.prior_grid import PriorGrid
+from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.randomness import generator
+from reproduce.samplers.hmc import Chains, adapted, hmc_step
+
+FIRST_STEP = 1e-3
+LEAST_SAMPLES = 8  # a latent dimension; with fewer, the code fits no kernel density
+
+
+class HmcKde2013:
+    """Chains of all datapoints side by side, and densities fitted across them.
+
+    Parameters
+    ----------
+    n_samples
+        Of an evaluation; half fits the density, half is scored.
+    n_steps
+        Leapfrog steps asked for (the paper's 4); the code makes one more.
+    n_burnin
+        Transitions discarded before an evaluation.
+    n_evaluations
+        The last of so many is returned.
+
+    Raises
+    ------
+    UserError
+        For numbers that are too small.
+    """
+
+    name = "hmc_kde_2013"
+
+    def __init__(
+        self, n_samples: int = 50, n_steps: int = 4, n_burnin: int = 5, n_evaluations: int = 5
+    ) -> None:
+        least = {"n_samples": LEAST_SAMPLES, "n_steps": 1, "n_burnin": 0, "n_evaluations": 1}
+        given = {
+            "n_samples": n_samples, "n_steps": n_steps, "n_burnin": n_burnin,
+            "n_evaluations": n_evaluations,
+        }  # fmt: skip
+        for setting, value in given.items():
+            if value < least[setting]:
+                raise UserError(
+                    f"estimator.{setting} must be at least {least[setting]}, not {value}."
+                )
+        self.n_samples, self.n_steps = n_samples, n_steps
+        self.n_burnin, self.n_evaluations = n_burnin, n_evaluations
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        target: Target,
+        x: Float[Tensor, "member batch pixel"],
+        seeds: Sequence[int],
+        progress: Progress = lambda _: None,
+    ) -> Estimate:
+        """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
+
+        Only the mean over datapoints means anything, and it is never trusted. Diagnostic:
+        `laid_out_right`, the estimate from the same samples with log q and log p(x, z) of the
+        same datapoint.
+
+        Raises
+        ------
+        UserError
+            For fewer samples than the code fits a kernel density to.
+        """
+        if self.n_samples // 2 < LEAST_SAMPLES / 2 * target.n_latent:
+            raise UserError(
+                f"estimator.n_samples must be at least {LEAST_SAMPLES * target.n_latent} "
+                f"at N_z = {target.n_latent}, not {self.n_samples}."
+            )
+        position, log_joint = self._sample(target, x, tuple(seeds), progress)
+        pairs = list(zip(position, log_joint, strict=True))
+        value, stderr = _stacked([published_layout(z, p) for z, p in pairs], x)
+        right, _ = _stacked([right_layout(z, p) for z, p in pairs], x)
+        return Estimate(
+            value, stderr, torch.zeros_like(value, dtype=torch.bool), {"laid_out_right": right}
+        )
+
+    def _sample(
+        self, target: Target, x: Tensor, seeds: tuple[int, ...], progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (member, sample, batch, latent) positions and their log joint densities."""
+        n_points = x.shape[1]
+        sources = [generator(target.device, seed, self.name) for seed in seeds]
+
+        def normal() -> Tensor:
+            shape = (n_points, target.n_latent)
+            return torch.stack(
+                [torch.randn(shape, generator=g, device=target.device) for g in sources]
+            )
+
+        def log_density(z: Tensor) -> Tensor:
+            return target.log_joint(x, z.unsqueeze(1)).squeeze(1)
+
+        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SCRAMBLE, target.device)
+        start, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
+        chains = Chains.at(log_density, start[:, 0])
+        step_size = torch.full((len(seeds), 1), FIRST_STEP, device=target.device)
+        per_evaluation = self.n_burnin + self.n_samples
+        position, log_joint = [], []
+        told = 0
+        for transition in range(self.n_evaluations * per_evaluation):
+            uniform = torch.stack(
+                [torch.rand(n_points, generator=g, device=target.device) for g in sources]
+            )
+            steps = step_size.expand(-1, n_points)
+            chains, accepted = hmc_step(
+                log_density, chains, steps, self.n_steps + 1, normal(), uniform
+            )
+            step_size = adapted(step_size, accepted.float().mean(1, keepdim=True))
+            if transition >= self.n_evaluations * per_evaluation - self.n_samples:
+                position.append(chains.position)
+                log_joint.append(chains.log_density)
+            done = n_points * (transition + 1) // (self.n_evaluations * per_evaluation)
+            progress(done - told)
+            told = done
+        return (
+            torch.stack(position, 1).double().cpu().numpy(),
+            torch.stack(log_joint, 1).double().cpu().numpy(),
+        )
+
+
+def published_layout(
+    position: Float[np.ndarray, "sample batch latent"], log_joint: Float[np.ndarray, "sample batch"]
+) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
+    """Return estimates in nats, and their standard errors, in the 2013 code's layout."""
+    n_samples, n_points, n_latent = position.shape
+    n_fit = n_samples // 2
+    coordinates = position.transpose(2, 1, 0).reshape(n_latent * n_points, n_samples)
+    log_q = [
+        _scored_log_density(block, n_fit)
+        for block in coordinates.reshape(n_points, n_latent, n_samples)
+    ]
+    last = log_joint.T.reshape(-1)[n_fit * n_points :]
+    return _reciprocal(np.stack(log_q) - last.reshape(n_points, n_samples - n_fit))
+
+
+def right_layout(
+    position: Float[np.ndarray, "sample batch latent"], log_joint: Float[np.ndarray, "sample batch"]
+) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
+    """Return the same with each density fitted to, and compared at, samples of one datapoint."""
+    n_fit = len(position) // 2
+    log_q = [_scored_log_density(chain, n_fit) for chain in position.transpose(1, 2, 0)]
+    return _reciprocal(np.stack(log_q) - log_joint[n_fit:].T)
+
+
+def _scored_log_density(
+    samples: Float[np.ndarray, "latent sample"], n_fit: int
+) -> Float[np.ndarray, " scored"]:
+    """Log density at the later samples of a kernel density that is fitted to the first `n_fit`.
+
+    The bandwidth is the multiple of Scott's that makes the first half of those likeliest under a
+    density fitted to the second half.
+    """
+    fitted = samples[:, :n_fit]
+    held_out, rest = fitted[:, : n_fit // 2], fitted[:, n_fit // 2 :]
+    scott = n_fit ** (-1 / (len(samples) + 4))
+    scores = [gaussian_kde(rest, scott * m).logpdf(held_out).sum() for m in MULTIPLES]
+    density = gaussian_kde(fitted, scott * MULTIPLES[int(np.argmax(scores))])
+    return density.logpdf(samples[:, n_fit:])
+
+
+def _reciprocal(
+    log_ratio: Float[np.ndarray, "batch scored"],
+) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
+    """-log of the mean of q(z) / p(x, z), and its standard error by the delta method."""
+    n_scored = log_ratio.shape[1]
+    log_mean = logsumexp(log_ratio, 1) - math.log(n_scored)
+    relative = np.exp(log_ratio - log_mean[:, None])
+    return -log_mean, relative.std(1) / n_scored**0.5
+
+
+def _stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]], like: Tensor) -> tuple[Tensor, Tensor]:
+    value, stderr = (np.stack(each) for each in zip(*parts, strict=True))
+    return torch.from_numpy(value).to(like.device), torch.from_numpy(stderr).to(like.device)

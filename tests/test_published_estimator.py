@@ -1,0 +1,42 @@
+"""The command that sets the 2013 code's estimates beside exact and published values."""
+
+import pandas as pd
+import pytest
+
+from benchmarks import published_estimator
+from reproduce.published import load_published
+
+ROW = {"dataset": "mnist", "n_latent": 3, "n_train": 1000, "algorithm": "aevb", "split": "test",
+       "samples": 60_000_000}  # fmt: skip
+
+
+def rows(*values):
+    return pd.DataFrame(
+        [
+            {**ROW, "seed": seed, "quadrature": a, "laid_out_right": b, "as_published": c}
+            for seed, (a, b, c) in enumerate(values)
+        ]
+    )
+
+
+def test_members_are_averaged_and_compared_with_the_published_end():
+    found = rows((-138.0, -139.0, -142.0), (-140.0, -141.0, -143.0))
+    table = published_estimator.compared(found, load_published("figure3"))
+    (line,) = table.to_dict("records")
+    assert (line["quadrature"], line["laid_out_right"], line["as_published"]) == (
+        -139,
+        -140,
+        -142.5,
+    )
+    assert line["published"] == pytest.approx(-143.2, abs=0.1)
+    text = published_estimator.markdown(table).splitlines()[-1]
+    cells = [cell.strip() for cell in text.strip("|").split("|")]
+    assert cells == ["MNIST", "1,000", "AEVB", "test", "6e7", "−143.2", "−139.0", "−140.0", "−142.5",
+                     "+4.2", "+0.7"]  # fmt: skip
+
+
+def test_a_store_without_experiment_2_is_refused(tmp_path, capsys):
+    status = published_estimator.main([str(tmp_path), "--output", str(tmp_path / "out")])
+    assert status == 1
+    assert "holds no trained cell of experiment 2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
