@@ -163,12 +163,9 @@ def published_layout(
     n_samples, n_points, n_latent = position.shape
     n_fit = n_samples // 2
     coordinates = position.transpose(2, 1, 0).reshape(n_latent * n_points, n_samples)
-    log_q = [
-        _scored_log_density(block, n_fit)
-        for block in coordinates.reshape(n_points, n_latent, n_samples)
-    ]
+    log_q = _scored_log_densities(coordinates.reshape(n_points, n_latent, n_samples), n_fit)
     last = log_joint.T.reshape(-1)[n_fit * n_points :]
-    return _reciprocal(np.stack(log_q) - last.reshape(n_points, n_samples - n_fit))
+    return _reciprocal(log_q - last.reshape(n_points, n_samples - n_fit))
 
 
 def right_layout(
@@ -176,8 +173,8 @@ def right_layout(
 ) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
     """Return the same with each density fitted to, and compared at, samples of one datapoint."""
     n_fit = len(position) // 2
-    log_q = [_scored_log_density(chain, n_fit) for chain in position.transpose(1, 2, 0)]
-    return _reciprocal(np.stack(log_q) - log_joint[n_fit:].T)
+    log_q = _scored_log_densities(position.transpose(1, 2, 0), n_fit)
+    return _reciprocal(log_q - log_joint[n_fit:].T)
 
 
 def _scored_log_density(
@@ -194,6 +191,24 @@ def _scored_log_density(
     scores = [gaussian_kde(rest, scott * m).logpdf(held_out).sum() for m in MULTIPLES]
     density = gaussian_kde(fitted, scott * MULTIPLES[int(np.argmax(scores))])
     return density.logpdf(samples[:, n_fit:])
+
+
+def _scored_log_densities(
+    blocks: Float[np.ndarray, "batch latent sample"], n_fit: int
+) -> Float[np.ndarray, "batch scored"]:
+    """Do that for many blocks; where a chain has not moved, no density fits, and the next block's serves.
+
+    The code stops there. Such blocks are few.
+    """
+    found = []
+    for block in blocks[::-1]:
+        try:
+            found.append(_scored_log_density(block, n_fit))
+        except np.linalg.LinAlgError:
+            if not found:
+                raise UserError("The last chain has not moved; take more samples.") from None
+            found.append(found[-1])
+    return np.stack(found[::-1])
 
 
 def _reciprocal(

@@ -51,6 +51,18 @@ def test_densities_are_fitted_across_datapoints():
     assert np.array_equal(after[1:], found[1:])
 
 
+def test_a_chain_that_has_not_moved_gets_the_next_density():
+    z, log_joint = gaussian_posteriors(6)
+    z[:, 2] = 0
+    found, _ = right_layout(z, log_joint)
+    others, _ = right_layout(np.delete(z, 2, 1), np.delete(log_joint, 2, 1))
+    assert np.array_equal(np.delete(found, 2), others)
+    assert np.isfinite(found[2])
+    z[:, 5] = 0
+    with pytest.raises(UserError, match="has not moved"):
+        right_layout(z, log_joint)
+
+
 def test_bias_on_a_model_whose_likelihood_is_known():
     model = LinearGaussian.random(3, 64, 0.25)
     x = draw(model, 60, 64)
