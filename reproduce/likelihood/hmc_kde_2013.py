@@ -196,9 +196,9 @@ def _scored_log_density(
 def _scored_log_densities(
     blocks: Float[np.ndarray, "batch latent sample"], n_fit: int
 ) -> Float[np.ndarray, "batch scored"]:
-    """Do that for many blocks; where a chain has not moved, no density fits, and the next block's serves.
+    """Do that for many blocks.
 
-    The code stops there. Such blocks are few.
+    Where a chain has not moved no density fits, and the next block's serves; the code stops there.
     """
     found = []
     for block in blocks[::-1]:
