@@ -7,7 +7,7 @@ from benchmarks import published_estimator
 from reproduce.published import load_published
 
 ROW = {"dataset": "mnist", "n_latent": 3, "n_train": 1000, "algorithm": "aevb", "split": "test",
-       "samples": 60_000_000}  # fmt: skip
+       "step_size": 0.1, "samples": 60_000_000}  # fmt: skip
 
 
 def rows(*values):
@@ -31,8 +31,8 @@ def test_members_are_averaged_and_compared_with_the_published_end():
     assert line["published"] == pytest.approx(-143.2, abs=0.1)
     text = published_estimator.markdown(table).splitlines()[-1]
     cells = [cell.strip() for cell in text.strip("|").split("|")]
-    assert cells[:5] == ["MNIST", "1,000", "AEVB", "test", "6e7"]
-    assert cells[5:] == ["−143.2", "−139.0", "−140.0", "−142.5", "+4.2", "+0.7"]
+    assert cells[:6] == ["MNIST", "1,000", "AEVB", "0.1", "test", "6e7"]
+    assert cells[6:] == ["−143.2", "−139.0", "−140.0", "−142.5", "+4.2", "+0.7"]
 
 
 def test_a_store_without_experiment_2_is_refused(tmp_path, capsys):

@@ -15,6 +15,9 @@ from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 Progress = Callable[[int], None]
 """Called with the number of datapoints that were finished since the last call."""
 
+CACHED = 512
+"""Images of a member decoded at once on a CPU where no gradient is wanted: they stay in caches."""
+
 
 @runtime_checkable
 class Likelihood(Protocol):
@@ -88,7 +91,12 @@ class Target:
         z: Float[Tensor, "member sample batch latent"],
     ) -> Float[Tensor, "member sample batch"]:
         """log p(x, z) in nats."""
-        return self.likelihood.log_likelihood(x, z) + standard_normal_log_prob(z)
+        if not torch.is_grad_enabled() and self.device.type == "cpu":
+            parts = z.split(max(1, CACHED // z.shape[2]), 1)
+            likelihood = torch.cat([self.likelihood.log_likelihood(x, part) for part in parts], 1)
+        else:
+            likelihood = self.likelihood.log_likelihood(x, z)
+        return likelihood + standard_normal_log_prob(z)
 
 
 @dataclass(frozen=True)
