@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", type=Path, help="the results folder with the trained cells")
     parser.add_argument("--data-dir", help="your folder of data files")
     parser.add_argument("--n-points", type=int, default=1_000, help="images of each split")
-    parser.add_argument("--n-evaluations", type=int, default=5, help="see HmcKde2013")
+    parser.add_argument("--n-evaluations", type=int, default=3, help="see HmcKde2013")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
 

@@ -65,7 +65,7 @@ class HmcKde2013:
     name = "hmc_kde_2013"
 
     def __init__(
-        self, n_samples: int = 50, n_steps: int = 4, n_burnin: int = 5, n_evaluations: int = 5
+        self, n_samples: int = 50, n_steps: int = 4, n_burnin: int = 5, n_evaluations: int = 3
     ) -> None:
         least = {"n_samples": LEAST_SAMPLES, "n_steps": 1, "n_burnin": 0, "n_evaluations": 1}
         given = {
