@@ -17,6 +17,8 @@ import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks import command
+from benchmarks import published_estimator_figure as drawing
+from benchmarks.published_estimator_figure import AS_PUBLISHED, EXACT
 from reproduce import cli, estimates
 from reproduce.comparison import aligned, in_paper_order, nats
 from reproduce.errors import UserError
@@ -35,8 +37,7 @@ OUTPUT = Path("results/reference/published_estimator")
 PLACE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
 KEYS = [*PLACE, "step_size", "samples"]
 SPLITS: tuple[estimates.Split, ...] = ("train", "test")
-EXACT = "quadrature"
-VALUES = (EXACT, "laid_out_right", "as_published")
+VALUES = (EXACT, "laid_out_right", AS_PUBLISHED)
 
 
 def cells_of(store: Store, published: pd.DataFrame) -> list[tuple[Cell, int, list[int]]]:
@@ -97,7 +98,7 @@ def rows_of(
                 "samples": samples,
                 EXACT: reference[seed],
                 "laid_out_right": float(right[member].mean()),
-                "as_published": float(found.value[member].mean()),
+                AS_PUBLISHED: float(found.value[member].mean()),
                 "seconds": round(seconds / len(seeds), 1),
             }  # fmt: skip
 
@@ -127,7 +128,7 @@ def markdown(table: pd.DataFrame) -> str:
         where += [algorithm_name(row["algorithm"]), f"{row['step_size']:g}"]
         where += [row["split"], short_number(row["samples"])]
         values = [nats(row[name]) for name in ("published", *VALUES)]
-        off = [nats(row[name] - row["published"], "+") for name in (EXACT, "as_published")]
+        off = [nats(row[name] - row["published"], "+") for name in (EXACT, AS_PUBLISHED)]
         rows.append(where + values + off)
     return aligned(rows, right=(1, 3, *range(5, len(head))))
 
@@ -138,7 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.published_estimator",
         description=(__doc__ or "").partition("\n")[0],
     )
-    parser.add_argument("results", type=Path, help="the results folder with the trained cells")
+    parser.add_argument(
+        "results", type=Path, nargs="+", help="results folders with trained cells of experiment 2"
+    )
     parser.add_argument("--data-dir", help="your folder of data files")
     parser.add_argument("--n-points", type=int, default=1_000, help="images of each split")
     parser.add_argument("--n-evaluations", type=int, default=3, help="see HmcKde2013")
@@ -150,36 +153,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare(available_cores())
         terminal = cli.console()
         published = load_published("figure3")
-        store = Store(options.results / "runs")
-        cells = cells_of(store, published)
+        stores = [Store(folder / "runs") for folder in options.results]
+        found = [(store, *cell) for store in stores for cell in cells_of(store, published)]
         rows: list[dict[str, Any]] = []
         start = time.perf_counter()
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
+            TextColumn("{task.description}"), BarColumn(), TextColumn("left"), TimeRemainingColumn()
+        )  # fmt: skip
         with Progress(
             *columns, console=terminal, transient=True, speed_estimate_period=3600
         ) as bar:
-            task = bar.add_task("", total=len(cells))
-            for cell, samples, seeds in cells:
+            task = bar.add_task("", total=len(found))
+            for store, cell, samples, seeds in found:
                 bar.update(task, description=cell.id)
                 rows += rows_of(store, cell, samples, seeds, options)
                 bar.advance(task)
         frame = pd.DataFrame(rows)
-        table = markdown(compared(frame, published))
+        comparison = compared(frame, published)
+        table = markdown(comparison)
         caption = (
             f"log p(x) in nats per datapoint on the first {options.n_points:,} images of each "
             "split; means over seeds."
         )
         write_with(options.output / "estimates.csv", lambda path: frame.to_csv(path, index=False))
+        drawing.draw(comparison, options.output / "published_estimator")
         write_text(options.output / "table.md", f"{caption}\n\n{table}\n")
         about = {
             "n_points": options.n_points,
             "n_evaluations": options.n_evaluations,
-            "cells": [cell.id for cell, _, _ in cells],
+            "cells": [cell.id for _, cell, _, _ in found],
             "seconds": round(time.perf_counter() - start),
             "provenance": origin,
         }
