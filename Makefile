@@ -27,10 +27,10 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.installed-bench
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  METHODS=folder  ARGS='any Hydra overrides'"
 
@@ -65,6 +65,9 @@ sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m benchmarks.estimators $(ARGS)
+
+published-estimator: $(INSTALLED) ## The 2013 code's estimator on your models of experiment 2, beside exact and published values
+	$(PY) -m benchmarks.published_estimator $(RESULTS) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(ARGS)
 
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
 	$(PY) -m reproduce.diagnostics $(RESULTS) $(DATA_DIR)
@@ -104,4 +107,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.json results/growth.png results/growth.pdf
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/published_estimator results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.json results/growth.png results/growth.pdf

@@ -33,7 +33,7 @@ from reproduce.runtime import available_cores, prepare
 from reproduce.store import Cell, Store
 from reproduce.trained import find_cell, snapshots_of
 
-OUTPUT = Path("results/reference/published_estimator")
+OUTPUT = Path("results/published_estimator")
 PLACE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
 KEYS = [*PLACE, "step_size", "samples"]
 SPLITS: tuple[estimates.Split, ...] = ("train", "test")
