@@ -55,7 +55,7 @@ def all_sections(results: Path, evidence: Evidence) -> list[Section]:
     """Return the page's sections in order."""
     parts: list[Callable[[Path, Evidence], Section]] = [
         claims, figure1, figure2, comparison, manifolds, samples, diagnostics, estimators,
-        ablations, step_sizes, provenance,
+        published_estimator, ablations, step_sizes, provenance,
     ]  # fmt: skip
     return [part(results, evidence) for part in parts]
 
@@ -155,6 +155,17 @@ def estimators(results: Path, evidence: Evidence) -> Section:
     if not path.is_file():
         return Section("estimators", title, missing="make estimators")
     return Section("estimators", title, _markdown(path.read_text(encoding="utf-8")))
+
+
+def published_estimator(results: Path, evidence: Evidence) -> Section:
+    """The 2013 code's estimator beside exact and published values."""
+    name, title = "published-estimator", "What the 2013 code's estimator says of the same models"
+    folder = results / "published_estimator"
+    if not (folder / "table.md").is_file():
+        return Section(name, title, missing="make published-estimator")
+    alt = "Differences from the published log p(x), near exact and by the 2013 code's estimator"
+    html = _picture(folder / "published_estimator.png", alt)
+    return Section(name, title, html + _markdown((folder / "table.md").read_text("utf-8")))
 
 
 def ablations(results: Path, evidence: Evidence) -> Section:
