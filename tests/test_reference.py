@@ -21,9 +21,11 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
 FIGURE2 = ROOT / "results" / "reference" / "figure2"
 # The same numbers to the last bit on the same kind of processor. Another rounds otherwise, which
-# 200 steps amplify to far less than this (nats), except for AEVB on Frey Face: there it becomes
-# tens of nats (docs/deviations.md), so that its slow test holds on a processor like ours only.
+# 200 steps amplify: to less than this (nats) with Bernoulli pixels, to whole nats with Gaussian
+# ones (docs/deviations.md). There the same training with initial weights a millionth larger or
+# smaller shows how far rounding may move a curve.
 TOLERANCE = 0.02
+NUDGES = (1e-6, -1e-6)
 # conftest takes DATA_DIR out of the environment, for all tests but these.
 DATA_DIR = os.environ.get("AEVB_TEST_DATA_DIR", "")
 
@@ -34,11 +36,11 @@ def reference(budget, dataset, algorithm, n_latent):
     return curves[mine & (curves["n_latent"] == n_latent) & (curves["samples"] <= 20_000)]
 
 
-def trained_again(folder, dataset, algorithm, n_latent, data_dir=None):
+def trained_again(folder, dataset, algorithm, n_latent, data_dir=None, nudge=0.0):
     composed = config.job_from(
         config.compose_config(
             [f"data={dataset}", f"algorithm={algorithm}", f"model.n_latent={n_latent}",
-             f"results={folder}", "tracking=off"]
+             f"results={folder}", "tracking=off", f"model.init.std={0.01 * (1 + nudge)!r}"]
         )
     )  # fmt: skip
     job = Job(composed.cell, (0, 1), 20_000, composed.store, data_dir=data_dir)
@@ -46,21 +48,30 @@ def trained_again(folder, dataset, algorithm, n_latent, data_dir=None):
     return job.cell, Store(job.store).curves(job.cell, job.seeds, 20_000)
 
 
-def assert_same(ours, theirs):
+def distance(ours, theirs):
     keys = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples"]
     both = ours.merge(theirs, on=keys, how="outer", indicator=True)
     assert len(both) == 6
     assert (both["_merge"] == "both").all()
-    assert (both["value_x"] - both["value_y"]).abs().max() < TOLERANCE
+    return (both["value_x"] - both["value_y"]).abs().max()
+
+
+def assert_trained_again(folder, budget, dataset, algorithm, data_dir=None):
+    cell, curves = trained_again(folder, dataset, algorithm, 10, data_dir)
+    manifest = json.loads((REFERENCE / budget / "manifest.json").read_text())
+    assert cell.id in [entry["id"] for entry in manifest["cells"]]
+    off = distance(curves, reference(budget, dataset, algorithm, 10))
+    if off >= TOLERANCE and dataset in ("freyface", "digits_continuous"):
+        nudged = [trained_again(folder, dataset, algorithm, 10, data_dir, n)[1] for n in NUDGES]
+        assert off < 2 * max(distance(curves, moved) for moved in nudged)
+    else:
+        assert off < TOLERANCE
 
 
 @pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
 @pytest.mark.parametrize("dataset", ["digits", "digits_continuous"])
 def test_smoke_reference_cells_can_be_trained_again(tmp_path, dataset, algorithm):
-    cell, curves = trained_again(tmp_path, dataset, algorithm, 10)
-    manifest = json.loads((REFERENCE / "smoke" / "manifest.json").read_text())
-    assert cell.id in [entry["id"] for entry in manifest["cells"]]
-    assert_same(curves, reference("smoke", dataset, algorithm, 10))
+    assert_trained_again(tmp_path, "smoke", dataset, algorithm)
 
 
 @pytest.mark.slow
@@ -68,10 +79,7 @@ def test_smoke_reference_cells_can_be_trained_again(tmp_path, dataset, algorithm
 @pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
 @pytest.mark.parametrize("dataset", ["mnist", "freyface"])
 def test_real_data_reference_cells_can_be_trained_again(tmp_path, dataset, algorithm):
-    cell, curves = trained_again(tmp_path, dataset, algorithm, 10, DATA_DIR)
-    manifest = json.loads((REFERENCE / "laptop" / "manifest.json").read_text())
-    assert cell.id in [entry["id"] for entry in manifest["cells"]]
-    assert_same(curves, reference("laptop", dataset, algorithm, 10))
+    assert_trained_again(tmp_path, "laptop", dataset, algorithm, DATA_DIR)
 
 
 @pytest.mark.parametrize("budget", ["smoke", "laptop", "desktop"])
