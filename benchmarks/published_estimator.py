@@ -1,9 +1,9 @@
 """How far the 2013 code's estimator is from the truth: `python -m benchmarks.published_estimator`.
 
 For the trained members of experiment 2 it prints three values of log p(x) beside the published one:
-near-exact (by quadrature), by the 2013 code's chains with samples laid out right,
-and as that code lays them out. Where the last is near the published curve and the first is not, the
-estimator explains the difference.
+near-exact (by quadrature), by the 2013 code's chains with samples laid out right, and as that code
+lays them out. Where the last is near the published curve and the first is not, the estimator
+explains the difference.
 """
 
 import argparse
@@ -18,9 +18,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks import command
 from benchmarks import published_estimator_figure as drawing
+from benchmarks.peers.workload import positive_int
 from benchmarks.published_estimator_figure import AS_PUBLISHED, EXACT
 from reproduce import cli, estimates
-from reproduce.comparison import aligned, in_paper_order, nats
+from reproduce.comparison import aligned, in_paper_order, or_blank
 from reproduce.errors import UserError
 from reproduce.estimates import ConfiguredEstimator, Question
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
@@ -127,8 +128,8 @@ def markdown(table: pd.DataFrame) -> str:
         where = [dataset_name(row["dataset"]), f"{row['n_train']:,}"]
         where += [algorithm_name(row["algorithm"]), f"{row['step_size']:g}"]
         where += [row["split"], short_number(row["samples"])]
-        values = [nats(row[name]) for name in ("published", *VALUES)]
-        off = [nats(row[name] - row["published"], "+") for name in (EXACT, AS_PUBLISHED)]
+        values = [or_blank(row[name]) for name in ("published", *VALUES)]
+        off = [or_blank(row[name] - row["published"], "+") for name in (EXACT, AS_PUBLISHED)]
         rows.append(where + values + off)
     return aligned(rows, right=(1, 3, *range(5, len(head))))
 
@@ -143,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "results", type=Path, nargs="+", help="results folders with trained cells of experiment 2"
     )
     parser.add_argument("--data-dir", help="your folder of data files")
-    parser.add_argument("--n-points", type=int, default=1_000, help="images of each split")
-    parser.add_argument("--n-evaluations", type=int, default=3, help="see HmcKde2013")
+    parser.add_argument("--n-points", type=positive_int, default=1_000, help="images of each split")
+    parser.add_argument("--n-evaluations", type=positive_int, default=3, help="see HmcKde2013")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
 

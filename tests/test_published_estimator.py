@@ -1,5 +1,7 @@
 """The command that sets the 2013 code's estimates beside exact and published values."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -35,8 +37,35 @@ def test_members_are_averaged_and_compared_with_the_published_end():
     assert cells[6:] == ["−143.2", "−139.0", "−140.0", "−142.5", "+4.2", "+0.7"]
 
 
+def test_before_the_published_curve_begins_nothing_is_compared():
+    found = rows((-138.0, -139.0, -142.0)).assign(samples=100_000)
+    table = published_estimator.compared(found, load_published("figure3"))
+    cells = published_estimator.markdown(table).splitlines()[-1].strip("|").split("|")
+    assert [cell.strip() for cell in cells[6:]] == ["", "−138.0", "−139.0", "−142.0", "", ""]
+
+
+def test_what_is_drawn_is_the_distance_from_the_published_value():
+    found = rows((-138.0, -139.0, -142.0))
+    table = published_estimator.compared(found, load_published("figure3"))
+    (ax,) = published_estimator.drawing.build(table).axes
+    drawn = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    published = table["published"].iloc[0]
+    assert drawn == [-138.0 - published, -142.0 - published]
+
+
 def test_a_store_without_experiment_2_is_refused(tmp_path, capsys):
     status = published_estimator.main([str(tmp_path), "--output", str(tmp_path / "out")])
     assert status == 1
     assert "holds no trained cell of experiment 2" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_committed_table_is_what_the_code_prints():
+    folder = Path(__file__).parents[1] / "results" / "reference" / "published_estimator"
+    found = pd.read_csv(folder / "estimates.csv")
+    table = published_estimator.compared(found, load_published("figure3"))
+    printed = (folder / "table.md").read_text(encoding="utf-8")
+    assert published_estimator.markdown(table) in printed
+    ends = table[table["samples"] > 1e7]
+    near = (ends["as_published"] - ends["published"]).abs() < 1
+    assert (len(ends), int(near.sum())) == (12, 9)  # as the README says
