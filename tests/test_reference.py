@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from reproduce import config
 from reproduce.claims.evidence import gather
@@ -61,7 +62,8 @@ def assert_trained_again(folder, budget, dataset, algorithm, data_dir=None):
     manifest = json.loads((REFERENCE / budget / "manifest.json").read_text())
     assert cell.id in [entry["id"] for entry in manifest["cells"]]
     off = distance(curves, reference(budget, dataset, algorithm, 10))
-    if off >= TOLERANCE and dataset in ("freyface", "digits_continuous"):
+    alike = torch.backends.cpu.get_cpu_capability() == "AVX512"  # to the reference's processor
+    if off >= TOLERANCE and not alike and dataset in ("freyface", "digits_continuous"):
         nudged = [trained_again(folder, dataset, algorithm, 10, data_dir, n)[1] for n in NUDGES]
         assert off < 2 * max(distance(curves, moved) for moved in nudged)
     else:

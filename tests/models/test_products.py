@@ -64,14 +64,15 @@ def test_views_are_multiplied_as_what_they_show():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_member_does_not_depend_on_those_beside_it(size, onednn):
-    if not onednn and size[0] % 100:
-        return  # MKL rounds products of odd sizes by their place; training has none
     rows, inner, columns = size
     a, b = stack(4, rows, inner), stack(4, inner, columns, seed=1)
     together = products.product(a, b)
     for member in range(4):
         alone = products.product(a[member : member + 1], b[member : member + 1])
-        assert torch.equal(together[member : member + 1], alone)
+        if onednn or size[0] % 100 == 0:  # all sizes of training
+            assert torch.equal(together[member : member + 1], alone)
+        else:  # MKL rounds products of odd sizes by their place
+            torch.testing.assert_close(together[member : member + 1], alone, rtol=1e-5, atol=1e-4)
 
 
 def test_both_libraries_give_the_same_numbers_but_for_rounding(monkeypatch, onednn):
