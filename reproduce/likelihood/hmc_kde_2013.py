@@ -5,8 +5,8 @@ models. It follows `hmc_est.py` and `hmc.py` of https://github.com/dpkingma/angl
 c23d603), which differ from the paper's Appendix D, and so from `hmc_kde`, in this:
 
 - chains go on from one evaluation to the next, while the model is trained; five transitions are
-  discarded before each. They start from the prior, where a trained model loses them for good; ours
-  start where a grid over the prior finds each posterior highest, like those of `hmc_kde`;
+  discarded before each. They start from the prior; ours, with a model already trained, start where
+  a grid over the prior finds each posterior highest, like those of `hmc_kde`;
 - one step size serves all chains, and is tuned while samples are taken, too (the paper's 90 %
   acceptance; the commit also has a rule with a step size for each chain);
 - there is one position update more than leapfrog steps are asked for;
