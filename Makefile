@@ -96,7 +96,7 @@ gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the 
 	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(ARGS)
 
 test: $(INSTALLED) ## Run the fast tests; needs no network
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-all: $(INSTALLED) ## Run all tests, the slow ones too; with DATA_DIR=... also those on the real data
 	$(PY) -m pytest -m '' $(ARGS)
