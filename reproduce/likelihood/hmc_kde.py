@@ -26,7 +26,7 @@ BATCH, LOOK_BATCH = 250, 50  # datapoints at once
 LOG2_GRID, SCRAMBLE = 12, 505
 INITIAL_STEP = 0.05
 LEAST_ACCEPTANCE, MOST_WEIGHT, MOST_LATENT = 0.5, 0.5, 5
-LOOK_STARTS = 4  # modes that the second look climbs to
+LOOK_STARTS = 8  # places that the second look climbs from
 MOST_DIFFERENCE = 0.4  # nats from the second look, which is itself off by some 0.05
 
 
