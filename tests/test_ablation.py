@@ -1,6 +1,7 @@
 """An ablation, end to end on the embedded digits."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from reproduce import ablation, config
 from reproduce.errors import UserError
 
+ABLATIONS = Path(__file__).parents[1] / "conf" / "ablation"
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
 
 
@@ -29,7 +31,7 @@ def test_variants_are_cells_of_their_own(tmp_path, capsys):
     assert (folder / "initial_scale_smoke.png").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["initial_scale", "initial_scale_smoke"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS.glob("*.yaml")))
 def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
     settings = config.compose_config([f"ablation={name}"])
     found = ablation.variants(settings, [])
