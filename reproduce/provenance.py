@@ -18,7 +18,8 @@ def provenance() -> dict[str, Any]:
     """Return git commit and dirty flag, package versions and machine, as plain containers."""
     return {
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
-        "packages": {name: version(name) for name in PACKAGES},
+        # torch's own version tells the build, as in 2.13.0+cu130; its package's may not.
+        "packages": {name: version(name) for name in PACKAGES} | {"torch": str(torch.__version__)},
         "python": platform.python_version(),
         "machine": {"processor": _processor(), "system": platform.system()},
     }
