@@ -98,9 +98,10 @@ def markdown(curves: pd.DataFrame) -> str:
             ]
         )
     seeds = curves["seed"].nunique()
-    caption = (
-        f"Variational bound in nats per datapoint at {short_number(end)} samples: mean over "
-        f"{seeds} seeds and, in brackets, the lowest and highest."
+    caption = f"Variational bound in nats per datapoint at {short_number(end)} samples" + (
+        ", of one seed."
+        if seeds == 1
+        else f": mean over {seeds} seeds and, in brackets, the lowest and highest."
     )
     return f"{caption}\n\n{aligned(rows, right=(1, 4, 5, 6))}"
 
@@ -109,6 +110,8 @@ def _mean(curve: pd.DataFrame) -> str:
     if curve.empty:
         return "diverged"
     last = over_seeds(curve).iloc[-1]
+    if curve["seed"].nunique() == 1:
+        return nats(last["mean"])
     return f"{nats(last['mean'])} [{nats(last['lowest'])}, {nats(last['highest'])}]"
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ["AEVB_OFFLINE"] = "1"
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `reproduce` does, before torch is loaded
 # Real data only for the tests that ask for them by this name.
 os.environ.setdefault("AEVB_TEST_DATA_DIR", os.environ.pop("DATA_DIR", ""))
 os.environ.pop("HYDRA_FULL_ERROR", None)

@@ -50,3 +50,18 @@ def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
 def test_an_unknown_ablation_lists_those_there_are():
     with pytest.raises(UserError, match=r"Unknown ablation 'x'.*initial_scale"):
         ablation.main(["ablation=x"])
+
+
+def test_one_seed_has_no_range():
+    curves = pd.DataFrame(
+        {"dataset": "digits", "n_latent": 10, "algorithm": "aevb", "variant": "as it is",
+         "seed": [0, 0, 1, 1], "split": ["train", "test"] * 2, "samples": 1e5,
+         "value": [-20.0, -21.0, -22.0, -23.0]}
+    )  # fmt: skip
+    both = ablation.markdown(curves)
+    assert "over 2 seeds" in both
+    assert "−21.0 [−22.0, −20.0]" in both
+    alone = ablation.markdown(curves[curves["seed"] == 0])
+    assert "of one seed" in alone
+    assert "−20.0" in alone
+    assert "[" not in alone
