@@ -21,6 +21,7 @@ from reproduce.training import Job, train
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
 FIGURE2 = ROOT / "results" / "reference" / "figure2"
+ABLATIONS = [f"ablations/{name}" for name in ("initial_scale", "step_size", "step_size_long")]
 # The same numbers to the last bit on the same kind of processor. Another rounds otherwise, which
 # 200 steps amplify: to less than this (nats) with Bernoulli pixels, to whole nats with Gaussian
 # ones (docs/deviations.md). There the same training with initial weights a millionth larger or
@@ -127,7 +128,7 @@ def test_docs_show_the_tables_that_the_commands_print():
     docs = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
     printed = (ROOT / "results" / "reference" / "estimators" / "tables.md").read_text("utf-8")
     assert printed.strip() in docs
-    for name in ("ablations/initial_scale", "diagnostics", "published_estimator"):
+    for name in (*ABLATIONS, "diagnostics", "published_estimator"):
         table = (ROOT / "results" / "reference" / name / "table.md").read_text(encoding="utf-8")
         assert table.strip() in results
 
@@ -140,7 +141,7 @@ def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
 
 @pytest.mark.parametrize(
     "path",
-    ["ablations/initial_scale", "manifolds/desktop", "samples/laptop", "diagnostics"],
+    [*ABLATIONS, "manifolds/desktop", "samples/laptop", "diagnostics"],
 )
 def test_pictures_were_made_from_committed_code(path):
     text = (ROOT / "results" / "reference" / path / "manifest.json").read_text(encoding="utf-8")
