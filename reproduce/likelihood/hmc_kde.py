@@ -2,9 +2,10 @@
 
 Kingma & Welling 2013, Appendix D, in three stages: samples of the posterior by HMC; a density q(z)
 fitted to them; new samples, and log p(x) ~ -log of the mean of q(z) / p(x, z). Good below five
-latent dimensions, by the paper's own claim. A chain sees one mode: where there are several, q is
-fitted to it alone and the estimate is too low. Nothing in the chain tells; the diagnostic is
-therefore a second look at the posterior, by importance sampling around modes that a search finds.
+latent dimensions, by the paper's own claim. A chain starts at the heaviest mode that a search finds
+and sees that one: where there are several, q is fitted to it alone and the estimate is too low.
+Nothing in the chain tells; the diagnostic is therefore a second look at the posterior, by
+importance sampling around the modes of another search.
 """
 
 import math
@@ -17,16 +18,17 @@ from torch import Tensor
 from reproduce.errors import UserError
 from reproduce.likelihood.importance import SECOND_SCRAMBLE, second_look
 from reproduce.likelihood.kde import KernelDensity
+from reproduce.likelihood.modes import search
 from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Estimate, Progress, Target
 from reproduce.randomness import generator
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
 
-BATCH, LOOK_BATCH = 250, 50  # datapoints at once
+BATCH, SEARCH_BATCH = 250, 50  # datapoints at once
 LOG2_GRID, SCRAMBLE = 12, 505
 INITIAL_STEP = 0.05
 LEAST_ACCEPTANCE, MOST_WEIGHT, MOST_LATENT = 0.5, 0.5, 5
-LOOK_STARTS = 8  # places that the second look climbs from
+N_STARTS = 8  # places that the searches for modes climb from
 MOST_DIFFERENCE = 0.4  # nats from the second look, which is itself off by some 0.05
 
 
@@ -47,7 +49,7 @@ class HmcKde:
         Transitions from one sample to the next.
     persistent
         Chains go on where they were at the last call with the same images and seeds, as in the
-        author's code, instead of starting from the best point of a grid over the prior.
+        author's code, instead of starting at the heaviest mode that a search finds.
 
     Raises
     ------
@@ -110,8 +112,13 @@ class HmcKde:
         if self.persistent and key in self._chains:
             start, step_size = self._chains[key]
         else:
-            best, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
-            start = best[:, 0]
+            start = torch.cat(
+                [
+                    search(target, rows, grid, n_starts=N_STARTS).heaviest
+                    for rows in x.split(SEARCH_BATCH, 1)
+                ],
+                1,
+            )
             step_size = torch.full(start.shape[:-1], INITIAL_STEP, device=target.device)
         walk = _Walk(target, x, seeds, number, start, step_size, self.n_leapfrog)
         walk.tune(self.n_warmup)
@@ -146,8 +153,8 @@ class HmcKde:
     ) -> Float[Tensor, "member batch"]:
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SECOND_SCRAMBLE, target.device)
         parts = [
-            second_look(target, rows, seeds, number, grid, LOOK_STARTS)[0]
-            for rows in x.split(LOOK_BATCH, 1)
+            second_look(target, rows, seeds, number, grid, N_STARTS)[0]
+            for rows in x.split(SEARCH_BATCH, 1)
         ]
         return torch.cat(parts, 1)
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reproduce.errors import UserError
-from reproduce.likelihood.modes import ModeMixture, mode_mixture
+from reproduce.likelihood.modes import N_STARTS, ModeMixture, search
 from reproduce.likelihood.pareto import FEWEST, pareto_k
 from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Estimate, Progress, Target
@@ -25,7 +25,6 @@ PROPOSALS = ("modes", "encoder", "prior")
 BATCH = 50  # datapoints at once
 PAIRS = 2**13  # of sample and datapoint decoded at once
 LOG2_GRID, SECOND_SCRAMBLE = 12, 404
-N_STARTS, N_MODES, N_ITERATIONS = 12, 8, 12
 SCALES = {1.1: 0.6, 2.0: 0.3}  # from inflation to share of the samples; the prior gets the rest
 N_CHECK = 256
 MOST_EXCESS = 0.2  # nats
@@ -108,7 +107,7 @@ class Importance:
 
     def _proposal(self, target: Target, x: Tensor, grid: PriorGrid) -> "list[_Component]":
         if self.proposal == "modes":
-            return _around(_search(target, x, grid, with_encoder=True))
+            return _around(search(target, x, grid, with_encoder=True))
         if self.proposal == "prior":
             return [_prior(1.0)]
         assert target.encoder is not None
@@ -129,7 +128,7 @@ def second_look(
     With few samples, for diagnostics: where an estimate lies far from it, one of the two has
     missed something. The search climbs from `n_starts` places, which is what it costs.
     """
-    mixture = _search(target, x, grid, with_encoder=False, n_starts=n_starts)
+    mixture = search(target, x, grid, n_starts=n_starts)
     source = _Source(target, seeds, number, "check")
     return _estimate(target, x, _around(mixture), N_CHECK, source).value, mixture.n_modes
 
@@ -177,16 +176,6 @@ def _around(mixture: ModeMixture) -> list[_Component]:
         wider = ModeMixture(mixture.mean, mixture.factor / scale, mixture.log_weight)
         parts.append(_Component(share, wider.sample, wider.log_prob))
     return [*parts, _prior(1 - sum(SCALES.values()))]
-
-
-def _search(
-    target: Target, x: Tensor, grid: PriorGrid, *, with_encoder: bool, n_starts: int = N_STARTS
-) -> ModeMixture:
-    start, _ = grid.best(grid.log_likelihood(target.likelihood, x), n_starts)
-    if with_encoder and target.encoder is not None:
-        start = torch.cat([target.encoder(x).mean.unsqueeze(1), start], 1)
-    mixture, _ = mode_mixture(target, x, start, N_MODES, N_ITERATIONS, inflation=1.0)
-    return mixture
 
 
 def _estimate(

@@ -11,10 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Target
 from reproduce.models.gaussian import LOG_2PI
 from reproduce.samplers.hmc import Chains, LogDensity
 
+N_STARTS, N_MODES, N_ITERATIONS = 12, 8, 12  # of a search
 DIFFERENCE = 3e-3  # of z, for second derivatives; gradients are good to 1e-6 of their size
 LEAST_PRECISION, MOST_PRECISION = 0.5, 1e7
 SAME_MODE = 1.0  # standard deviations
@@ -44,6 +46,12 @@ class ModeMixture:
     def n_modes(self) -> Float[Tensor, "member batch"]:
         """How many modes each datapoint has."""
         return self.log_weight.isfinite().sum(1).float()
+
+    @property
+    def heaviest(self) -> Float[Tensor, "member batch latent"]:
+        """The mode of the largest weight of each datapoint."""
+        index = self.log_weight.argmax(1, keepdim=True).unsqueeze(-1)
+        return self.mean.gather(1, index.expand(-1, -1, -1, self.mean.shape[-1])).squeeze(1)
 
     def log_prob(
         self, z: Float[Tensor, "member sample batch latent"]
@@ -76,6 +84,25 @@ class ModeMixture:
         )  # z = mean + factor^-T noise has precision factor factor^T
         offset = torch.linalg.solve_triangular(factor.mT, noise.unsqueeze(-1), upper=True)
         return mean + offset.squeeze(-1)
+
+
+def search(
+    target: Target,
+    x: Float[Tensor, "member batch pixel"],
+    grid: PriorGrid,
+    *,
+    with_encoder: bool = False,
+    n_starts: int = N_STARTS,
+) -> ModeMixture:
+    """Look for modes of p(z|x) from the best `n_starts` places of a grid over the prior.
+
+    `with_encoder` climbs from the mean of q(z|x), too, where the model has an encoder.
+    """
+    start, _ = grid.best(grid.log_likelihood(target.likelihood, x), n_starts)
+    if with_encoder and target.encoder is not None:
+        start = torch.cat([target.encoder(x).mean.unsqueeze(1), start], 1)
+    mixture, _ = mode_mixture(target, x, start, N_MODES, N_ITERATIONS, inflation=1.0)
+    return mixture
 
 
 def mode_mixture(

@@ -1,12 +1,17 @@
 """The paper's estimator: right where the paper says so, and biased where it says so."""
 
+import math
+
 import pytest
 import torch
+from torch.distributions import Normal
 
 from likelihood_models import draw, small, summed
 from reproduce.errors import UserError
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.hmc_kde import HmcKde
+from reproduce.likelihood.prior_grid import PriorGrid
+from reproduce.likelihood.target import Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
 
@@ -56,6 +61,36 @@ def test_a_mode_that_the_chain_never_sees_is_missing():
     assert off.float().mean() > 0.8
     assert not (off & found.trusted).any()
     assert float(found.diagnostics["second_look"].median()) == pytest.approx(-0.693, abs=0.15)
+
+
+class NarrowPeakBesideAHeavyMode:
+    """p(x, z) = 0.9 N(z; -1, 0.6²) + 0.1 N(z; 1, 0.02²) for every x, so that log p(x) = 0."""
+
+    noise_kind = "normal"
+
+    def log_likelihood(self, x, z):
+        heavy = Normal(-1.0, 0.6).log_prob(z) + math.log(0.9)
+        narrow = Normal(1.0, 0.02).log_prob(z) + math.log(0.1)
+        return (torch.logaddexp(heavy, narrow) - Normal(0.0, 1.0).log_prob(z)).squeeze(-1)
+
+    def shared_log_likelihood(self, x, z):
+        return self.log_likelihood(x, z).unsqueeze(2).expand(-1, -1, x.shape[1])
+
+    def mean(self, z):
+        raise NotImplementedError
+
+    def sample(self, z, noise):
+        raise NotImplementedError
+
+
+def test_a_chain_starts_in_the_heaviest_mode_not_at_the_highest_point():
+    target = Target(NarrowPeakBesideAHeavyMode(), 1, 1)
+    grid = PriorGrid.sobol(1, 12, 0, target.device)
+    x = torch.zeros(1, 30, 1)
+    highest, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
+    assert torch.allclose(highest, torch.ones(()), atol=0.05)
+    found = HmcKde()(target, x, (0,))
+    assert float(found.value.mean()) == pytest.approx(math.log(0.9), abs=0.15)  # narrow: -2.3
 
 
 @pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])
