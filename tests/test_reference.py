@@ -141,7 +141,13 @@ def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
 
 @pytest.mark.parametrize(
     "path",
-    [*ABLATIONS, "ablations/wake_sleep_z200", "manifolds/desktop", "samples/laptop", "diagnostics"],
+    [
+        *ABLATIONS,
+        "diagnostics/wake_sleep_z200",
+        "manifolds/desktop",
+        "samples/laptop",
+        "diagnostics",
+    ],
 )
 def test_pictures_were_made_from_committed_code(path):
     text = (ROOT / "results" / "reference" / path / "manifest.json").read_text(encoding="utf-8")
