@@ -4,15 +4,16 @@
 results/ablations/<name>/.
 """
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce import cli, config, runner
-from reproduce.comparison import aligned, nats, over_seeds
+from reproduce.comparison import aligned, mean_since_start, nats, or_blank
 from reproduce.figures import ablation as drawing
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json, write_text, write_with
@@ -72,47 +73,81 @@ def collect(found: Sequence[Variant]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def markdown(curves: pd.DataFrame) -> str:
-    """The bound of each variant at the end, with the published value, as a Markdown table."""
+def markdown(curves: pd.DataFrame, at: float | None = None) -> str:
+    """The bound of each variant at `at` samples, with the published value, as a Markdown table.
+
+    Parameters
+    ----------
+    curves
+        As `collect` gives them.
+    at
+        One of their marks; the last where None.
+    """
     published = load_published("figure2")
     rows = [["dataset", "N_z", "algorithm", "variant", "train", "test", "published train"]]
-    keys = ["dataset", "n_latent", "algorithm", "variant"]
-    end = float(curves["samples"].max())
-    for key, mine in curves.groupby(keys, sort=False):
-        dataset, n_latent, algorithm, variant = key  # type: ignore[misc]
-        theirs = published[
-            (published["dataset"] == dataset)
-            & (published["n_latent"] == n_latent)
-            & (published["algorithm"] == algorithm)
-            & (published["split"] == "train")
-        ]
-        at = value_at(theirs, end)
-        rows.append(
-            [
-                dataset_name(str(dataset)),
-                str(n_latent),
-                algorithm_name(str(algorithm)),
-                str(variant),
-                *(_mean(mine[mine["split"] == split]) for split in ("train", "test")),
-                nats(at) if at == at else "",
-            ]
-        )
+    at = float(curves["samples"].max()) if at is None else at
+    for place, variant, mine in _by_variant(curves):
+        theirs = _of(published, place, "train")
+        ours = (_mean(mine[mine["split"] == split], at) for split in ("train", "test"))
+        rows.append([*_named(place), variant, *ours, or_blank(value_at(theirs, at))])
+    caption = f"Variational bound in nats per datapoint at {short_number(at)} samples"
+    return f"{caption}{_seeds_noted(curves)}\n\n{aligned(rows, right=(1, 4, 5, 6))}"
+
+
+def first_points(curves: pd.DataFrame) -> str:
+    """The first point of each published training curve, and ours over the same samples.
+
+    A published training point is the mean of the minibatch bounds since the previous evaluation,
+    so the first is the mean from the start: it tells how long a run stayed near its initial bound.
+    (On MNIST the first evaluations lie below the figure's axis; what is read off is not the first.)
+    """
+    published = load_published("figure2")
+    rows = [["dataset", "N_z", "algorithm", "variant", "samples", "ours", "published"]]
+    for place, variant, mine in _by_variant(curves):
+        theirs = _of(published, place, "train").nsmallest(1, "samples")
+        end = int(theirs["samples"].iloc[0])
+        running = mine[mine["split"] == "train_running"]
+        ours = [mean_since_start(seed, end) for _, seed in running.groupby("seed")]
+        value = theirs["value"].iloc[0]
+        rows.append([*_named(place), variant, short_number(end), _range(ours), nats(value)])
+    caption = "Mean of the minibatch bounds from the start to the first published point, in nats"
+    return f"{caption}{_seeds_noted(curves)}\n\n{aligned(rows, right=(1, 4, 5, 6))}"
+
+
+def _by_variant(curves: pd.DataFrame) -> Iterator[tuple[pd.Series, str, pd.DataFrame]]:
+    keys = ["dataset", "n_latent", "algorithm"]
+    for _, mine in curves.groupby([*keys, "variant"], sort=False):
+        yield mine[keys].iloc[0], str(mine["variant"].iloc[0]), mine
+
+
+def _of(published: pd.DataFrame, place: pd.Series, split: str) -> pd.DataFrame:
+    same = (published[place.index] == place).all(axis=1)
+    return published[same & (published["split"] == split)]
+
+
+def _named(place: pd.Series) -> list[str]:
+    dataset, n_latent, algorithm = place
+    return [dataset_name(dataset), str(n_latent), algorithm_name(algorithm)]
+
+
+def _seeds_noted(curves: pd.DataFrame) -> str:
     seeds = curves["seed"].nunique()
-    caption = f"Variational bound in nats per datapoint at {short_number(end)} samples" + (
-        ", of one seed."
-        if seeds == 1
-        else f": mean over {seeds} seeds and, in brackets, the lowest and highest."
-    )
-    return f"{caption}\n\n{aligned(rows, right=(1, 4, 5, 6))}"
+    if seeds == 1:
+        return ", of one seed."
+    return f": mean over {seeds} seeds and, in brackets, the lowest and highest."
 
 
-def _mean(curve: pd.DataFrame) -> str:
-    if curve.empty:
-        return "diverged"
-    last = over_seeds(curve).iloc[-1]
-    if curve["seed"].nunique() == 1:
-        return nats(last["mean"])
-    return f"{nats(last['mean'])} [{nats(last['lowest'])}, {nats(last['highest'])}]"
+def _mean(curve: pd.DataFrame, at: float) -> str:
+    values = [value_at(seed, at) for _, seed in curve.groupby("seed")]
+    return _range([value for value in values if math.isfinite(value)]) or "diverged"
+
+
+def _range(values: Sequence[float]) -> str:
+    """Mean over seeds and, where there are several, the lowest and highest."""
+    if not values:
+        return ""
+    mean = nats(sum(values) / len(values))
+    return mean if len(values) == 1 else f"{mean} [{nats(min(values))}, {nats(max(values))}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     curves = collect(found)
     write_with(folder / "curves.csv", lambda path: curves.to_csv(path, index=False))
     drawing.draw(curves, load_published("figure2"), folder / name)
-    table = markdown(curves)
+    tables = [markdown(curves, mark) for mark in settings.ablation.get("marks", [None])]
+    if settings.ablation.get("first_points"):
+        tables.append(first_points(curves))
+    table = "\n\n".join(tables)
     write_text(folder / "table.md", table + "\n")
     about = {
         "ablation": OmegaConf.to_container(settings.ablation, resolve=True),

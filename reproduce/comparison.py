@@ -95,6 +95,29 @@ def over_seeds(curves: pd.DataFrame, at: NDArray[Any] | None = None) -> pd.DataF
     )
 
 
+def mean_since_start(running: pd.DataFrame, samples: float) -> float:
+    """Mean over the first `samples` of what running means since the previous mark average.
+
+    Parameters
+    ----------
+    running
+        One curve of split `train_running`, from the first mark on: `samples`, `value` (nats).
+    samples
+        Where to stop. Within the mark that holds it the mean is taken to be level.
+
+    Returns
+    -------
+    float
+        Nats; NaN where the curve ends before `samples`.
+    """
+    curve = running.sort_values("samples")
+    ends = curve["samples"].to_numpy(dtype=np.float64)
+    if not ends.size or ends[-1] < samples:
+        return float("nan")
+    covered = np.diff(np.minimum(ends, samples), prepend=0.0)
+    return float(np.average(curve["value"], weights=covered))
+
+
 def compare(
     curves: pd.DataFrame,
     published: pd.DataFrame,

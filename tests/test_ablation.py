@@ -8,6 +8,8 @@ import pytest
 
 from reproduce import ablation, config
 from reproduce.errors import UserError
+from reproduce.figures import ablation as drawing
+from reproduce.published import load_published
 
 ABLATIONS = Path(__file__).parents[1] / "conf" / "ablation"
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
@@ -65,3 +67,42 @@ def test_one_seed_has_no_range():
     assert "of one seed" in alone
     assert "−20.0" in alone
     assert "[" not in alone
+
+
+def test_tables_of_marks_and_first_points_hold_the_published_values():
+    marks = [100_000, 500_000, 1_000_000]
+    curves = pd.concat(
+        pd.DataFrame(
+            {"dataset": "freyface", "n_latent": 10, "algorithm": "wake_sleep", "variant": "M = 500",
+             "seed": seed, "split": split, "samples": marks, "value": [-100.0, 200.0, value]}
+        )
+        for seed, value in ((0, 570.0), (1, 590.0))
+        for split in ("train", "test", "train_running")
+    )  # fmt: skip
+    at_the_end = ablation.markdown(curves).splitlines()[-1]
+    assert "580.0 [570.0, 590.0]" in at_the_end
+    assert at_the_end.endswith(" 576.6 |")  # published, between its marks at 5.5e5 and 1.65e6
+    assert "at 5e5 samples" in ablation.markdown(curves, 500_000)
+    assert "580.0" not in ablation.markdown(curves, 500_000)
+    # Published: 327.2 at 276,904 samples. Ours: 1e5 samples of -100, the rest of 200.
+    first = ablation.first_points(curves).splitlines()[-1]
+    assert first.endswith("|   2.8e5 | 91.7 [91.7, 91.7] |     327.2 |")
+
+
+def test_an_ablation_of_many_panels_is_drawn_in_rows_of_four():
+    curves = pd.concat(
+        pd.DataFrame(
+            {"dataset": "digits", "n_latent": n, "algorithm": "aevb", "variant": "as it is",
+             "seed": 0, "split": "test", "samples": [1e5, 1e6], "value": [-20.0, -19.0]}
+        )
+        for n in range(1, 7)
+    )  # fmt: skip
+    axes = drawing.build(curves, load_published("figure2")).axes
+    shown = [ax for ax in axes if ax.axison]
+    assert [ax.get_title() for ax in shown] == [
+        f"scikit-learn digits, $N_z$={n}" for n in range(1, 7)
+    ]
+    assert [bool(ax.get_ylabel()) for ax in shown] == [True, False, False, False, True, False]
+    tops = [ax.get_position().y1 for ax in shown]
+    assert tops[0] == pytest.approx(tops[3])
+    assert tops[4] < axes[0].get_position().y0

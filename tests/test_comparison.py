@@ -3,7 +3,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reproduce.comparison import COLUMNS, compare, markdown_table, over_seeds, summarise
+from reproduce.comparison import (
+    COLUMNS,
+    compare,
+    markdown_table,
+    mean_since_start,
+    over_seeds,
+    summarise,
+)
 from reproduce.published import load_published
 
 MARKS = np.array([20_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000])
@@ -30,6 +37,17 @@ def theirs(samples, values, **identity):
 
 
 STRAIGHT = np.log10(MARKS) * 10 - 190
+
+
+def test_mean_since_start_weighs_each_mark_by_the_samples_it_covers():
+    running = pd.DataFrame({"samples": [100, 400, 1000], "value": [-500.0, 0.0, 300.0]})
+    assert mean_since_start(running, 1000) == pytest.approx((-500 * 100 + 300 * 600) / 1000)
+    assert mean_since_start(running.iloc[::-1], 500) == pytest.approx(
+        (-500 * 100 + 300 * 100) / 500
+    )
+    assert mean_since_start(running, 50) == -500
+    assert np.isnan(mean_since_start(running, 1001))
+    assert np.isnan(mean_since_start(running.iloc[:0], 1))
 
 
 def test_difference_at_round_numbers_where_both_have_a_value():

@@ -1,4 +1,4 @@
-"""Variants of the same cells side by side: one panel an algorithm and data set."""
+"""Variants of the same cells side by side: one panel an algorithm, data set and N_z."""
 
 import textwrap
 from pathlib import Path
@@ -13,6 +13,8 @@ from reproduce.figures.panel import Axis, Panel, axis_for, draw_curves, set_axes
 
 _COLOURS = ("#222222", "#e08214", "#1b78b5", "#8e44ad", "#2f8f4e")
 _MARKERS = ("o", "s", "^", "D", "v")
+_COLUMNS = 4
+_FOOT = 0.61  # inches, for legend and footnote
 _PUBLISHED = style.AlgorithmStyle("published", "#8a8a8a", "")
 
 
@@ -22,7 +24,7 @@ def draw(curves: pd.DataFrame, published: pd.DataFrame, path_stem: Path) -> tupl
 
 
 def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """Lay out one panel for each (dataset, n_latent, algorithm) in a row.
+    """Lay out one panel for each (dataset, n_latent, algorithm), in rows of four.
 
     Parameters
     ----------
@@ -39,12 +41,17 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     keys = ["dataset", "n_latent", "algorithm"]
     places = curves[keys].drop_duplicates().to_dict("records")
     with style.applied():
-        width = 2.7 * len(places) + 0.6
-        figure = Figure(figsize=(width, 3.6))
+        columns = min(len(places), _COLUMNS)
+        rows = -(-len(places) // columns)
+        width, height = 2.7 * columns + 0.6, _FOOT + 2.99 * rows
+        figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
-        figure.set_layout_engine("constrained", rect=(0, 0.17, 1, 0.83))
-        grid = figure.subplots(1, len(places), squeeze=False)[0]
-        for place, ax in zip(places, grid, strict=True):
+        foot_share = _FOOT / height
+        figure.set_layout_engine("constrained", rect=(0, foot_share, 1, 1 - foot_share))
+        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+        for ax in grid[len(places) :]:
+            ax.set_axis_off()
+        for number, (place, ax) in enumerate(zip(places, grid, strict=False)):
             panel = Panel(place["dataset"], place["n_latent"])
             same = curves["algorithm"] == place["algorithm"]
             ours = panel.of(curves[same])
@@ -52,7 +59,7 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
             theirs = panel.of(published[published["algorithm"] == place["algorithm"]])
             axis = _reaching(axis_for(panel.dataset, [ours]), ours)
             set_axes(ax, panel, axis, style.algorithm_name(place["algorithm"]), 1, leads=True)
-            if ax is not grid[0]:
+            if number % columns:
                 ax.set_ylabel("")
             named = theirs.assign(algorithm="published")
             draw_curves(ax, ours, named, {"published": _PUBLISHED, **looks})
@@ -63,15 +70,16 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         handles.append(Line2D([], [], color=_PUBLISHED.light, linewidth=style.PUBLISHED_WIDTH))
         figure.legend(
             handles, [*names, "published"], loc="lower center", ncol=len(handles),
-            bbox_to_anchor=(0.5, 0.085),
+            bbox_to_anchor=(0.5, 0.5 * foot_share),
         )  # fmt: skip
         foot = (
             "Variational bound; solid: training (running mean of minibatches), dashed: test. "
             "Lines: mean over seeds; band: from the lowest to the highest seed. Light grey: the "
             "published curve of that algorithm."
         )
-        figure.text(0.02, 0.075, "\n".join(textwrap.wrap(foot, int(width * 18))), va="top",
-                    size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
+        wrapped = "\n".join(textwrap.wrap(foot, int(width * 18)))
+        figure.text(0.02, 0.44 * foot_share, wrapped, va="top", size=style.FOOTNOTE_SIZE,
+                    color=style.MUTED)  # fmt: skip
         style.freeze_layout(figure)
     return figure
 
