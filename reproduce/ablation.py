@@ -73,19 +73,11 @@ def collect(found: Sequence[Variant]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def markdown(curves: pd.DataFrame, at: float | None = None) -> str:
-    """The bound of each variant at `at` samples, with the published value, as a Markdown table.
-
-    Parameters
-    ----------
-    curves
-        As `collect` gives them.
-    at
-        One of their marks; the last where None.
-    """
+def markdown(curves: pd.DataFrame) -> str:
+    """The bound of each variant at the end, with the published value, as a Markdown table."""
     published = load_published("figure2")
     rows = [["dataset", "N_z", "algorithm", "variant", "train", "test", "published train"]]
-    at = float(curves["samples"].max()) if at is None else at
+    at = float(curves["samples"].max())
     for place, variant, mine in _by_variant(curves):
         theirs = _of(published, place, "train")
         ours = (_mean(mine[mine["split"] == split], at) for split in ("train", "test"))
@@ -105,6 +97,8 @@ def first_points(curves: pd.DataFrame) -> str:
     rows = [["dataset", "N_z", "algorithm", "variant", "samples", "ours", "published"]]
     for place, variant, mine in _by_variant(curves):
         theirs = _of(published, place, "train").nsmallest(1, "samples")
+        if theirs.empty:
+            continue
         end = int(theirs["samples"].iloc[0])
         running = mine[mine["split"] == "train_running"]
         ours = [mean_since_start(seed, end) for _, seed in running.groupby("seed")]
@@ -138,16 +132,16 @@ def _seeds_noted(curves: pd.DataFrame) -> str:
 
 
 def _mean(curve: pd.DataFrame, at: float) -> str:
-    values = [value_at(seed, at) for _, seed in curve.groupby("seed")]
-    return _range([value for value in values if math.isfinite(value)]) or "diverged"
+    return _range([value_at(seed, at) for _, seed in curve.groupby("seed")]) or "diverged"
 
 
 def _range(values: Sequence[float]) -> str:
-    """Mean over seeds and, where there are several, the lowest and highest."""
-    if not values:
+    """Mean over seeds that have a value and, where several do, the lowest and highest."""
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
         return ""
-    mean = nats(sum(values) / len(values))
-    return mean if len(values) == 1 else f"{mean} [{nats(min(values))}, {nats(max(values))}]"
+    mean = nats(sum(known) / len(known))
+    return mean if len(known) == 1 else f"{mean} [{nats(min(known))}, {nats(max(known))}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -167,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     curves = collect(found)
     write_with(folder / "curves.csv", lambda path: curves.to_csv(path, index=False))
     drawing.draw(curves, load_published("figure2"), folder / name)
-    tables = [markdown(curves, mark) for mark in settings.ablation.get("marks", [None])]
+    tables = [markdown(curves)]
     if settings.ablation.get("first_points"):
         tables.append(first_points(curves))
     table = "\n\n".join(tables)
