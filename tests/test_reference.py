@@ -21,7 +21,10 @@ from reproduce.training import Job, train
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
 FIGURE2 = ROOT / "results" / "reference" / "figure2"
-ABLATIONS = [f"ablations/{name}" for name in ("initial_scale", "step_size", "step_size_long")]
+ABLATIONS = sorted(
+    f"ablations/{table.parent.name}"
+    for table in (ROOT / "results" / "reference" / "ablations").glob("*/table.md")
+)
 # The same numbers to the last bit on the same kind of processor. Another rounds otherwise, which
 # 200 steps amplify: to less than this (nats) with Bernoulli pixels, to whole nats with Gaussian
 # ones (docs/deviations.md). There the same training with initial weights a millionth larger or
