@@ -104,3 +104,22 @@ def test_an_ablation_of_many_panels_is_drawn_in_rows_of_four():
     tops = [ax.get_position().y1 for ax in shown]
     assert tops[0] == pytest.approx(tops[3])
     assert tops[4] < axes[0].get_position().y0
+
+
+@pytest.mark.parametrize("panels", [1, 2, 8])
+def test_the_legend_fits_beside_any_number_of_panels(panels):
+    names = [f"M = {m}, step size 0.02" for m in (100, 200, 500, 1000)]
+    curves = pd.concat(
+        pd.DataFrame(
+            {"dataset": "digits", "n_latent": n, "algorithm": "aevb", "variant": name,
+             "seed": 0, "split": "test", "samples": [1e5, 1e6], "value": [-20.0, -19.0]}
+        )
+        for n in range(1, panels + 1)
+        for name in names
+    )  # fmt: skip
+    figure = drawing.build(curves, load_published("figure2"))
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    lowest = min(ax.get_tightbbox().y0 for ax in figure.axes if ax.axison)
+    assert legend.y1 <= lowest
+    assert figure.texts[-1].get_window_extent().y1 <= legend.y0

@@ -14,7 +14,14 @@ from reproduce.figures.panel import Axis, Panel, axis_for, draw_curves, set_axes
 _COLOURS = ("#222222", "#e08214", "#1b78b5", "#8e44ad", "#2f8f4e")
 _MARKERS = ("o", "s", "^", "D", "v")
 _COLUMNS = 4
-_FOOT = 0.61  # inches, for legend and footnote
+_NARROWEST, _PANEL_WIDTH, _PANEL_HEIGHT = 4.6, 2.7, 2.99  # inches
+_LETTER, _KEY = 0.062, 0.75  # of a legend's entry: a letter's width, and that of line and gaps
+_LEGEND_LINE, _FOOT_LINE = 0.21, 0.15
+_FOOT = (
+    "Variational bound; solid: training (running mean of minibatches), dashed: test. Lines: mean "
+    "over seeds; band: from the lowest to the highest seed. Light grey: the published curve of "
+    "that algorithm."
+)
 _PUBLISHED = style.AlgorithmStyle("published", "#8a8a8a", "")
 
 
@@ -43,11 +50,18 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     with style.applied():
         columns = min(len(places), _COLUMNS)
         rows = -(-len(places) // columns)
-        width, height = 2.7 * columns + 0.6, _FOOT + 2.99 * rows
+        width = max(_PANEL_WIDTH * columns + 0.6, _NARROWEST)
+        entries = [*names, "published"]
+        fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
+        legend_columns = min(max(fitting, 1), len(entries))
+        legend_height = _LEGEND_LINE * -(-len(entries) // legend_columns)
+        foot_lines = textwrap.wrap(_FOOT, int(width * 18))
+        foot_height = 0.1 + _FOOT_LINE * len(foot_lines)
+        height = _PANEL_HEIGHT * rows + legend_height + foot_height
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
-        foot_share = _FOOT / height
-        figure.set_layout_engine("constrained", rect=(0, foot_share, 1, 1 - foot_share))
+        below = (legend_height + foot_height) / height
+        figure.set_layout_engine("constrained", rect=(0, below, 1, 1 - below))
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for ax in grid[len(places) :]:
             ax.set_axis_off()
@@ -69,17 +83,11 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         ]
         handles.append(Line2D([], [], color=_PUBLISHED.light, linewidth=style.PUBLISHED_WIDTH))
         figure.legend(
-            handles, [*names, "published"], loc="lower center", ncol=len(handles),
-            bbox_to_anchor=(0.5, 0.5 * foot_share),
+            handles, entries, loc="lower center", ncol=legend_columns,
+            bbox_to_anchor=(0.5, (foot_height - 0.06) / height),
         )  # fmt: skip
-        foot = (
-            "Variational bound; solid: training (running mean of minibatches), dashed: test. "
-            "Lines: mean over seeds; band: from the lowest to the highest seed. Light grey: the "
-            "published curve of that algorithm."
-        )
-        wrapped = "\n".join(textwrap.wrap(foot, int(width * 18)))
-        figure.text(0.02, 0.44 * foot_share, wrapped, va="top", size=style.FOOTNOTE_SIZE,
-                    color=style.MUTED)  # fmt: skip
+        figure.text(0.02, (foot_height - 0.05) / height, "\n".join(foot_lines), va="top",
+                    size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
         style.freeze_layout(figure)
     return figure
 
