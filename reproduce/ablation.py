@@ -104,6 +104,8 @@ def first_points(curves: pd.DataFrame) -> str:
         ours = [mean_since_start(seed, end) for _, seed in running.groupby("seed")]
         value = theirs["value"].iloc[0]
         rows.append([*_named(place), variant, short_number(end), _range(ours), nats(value)])
+    if len(rows) == 1:
+        return "The paper has no curves of these panels."
     caption = "Mean of the minibatch bounds from the start to the first published point, in nats"
     return f"{caption}{_seeds_noted(curves)}\n\n{aligned(rows, right=(1, 4, 5, 6))}"
 
