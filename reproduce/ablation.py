@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce import cli, config, runner
-from reproduce.comparison import aligned, mean_since_start, nats, or_blank
+from reproduce.comparison import aligned, compare, mean_since_start, nats, or_blank
 from reproduce.figures import ablation as drawing
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json, write_text, write_with
@@ -71,6 +71,16 @@ def collect(found: Sequence[Variant]) -> pd.DataFrame:
         for v in found
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def compared(curves: pd.DataFrame) -> pd.DataFrame:
+    """Each variant beside the published curves (see `compare`), with a column `variant`."""
+    published = load_published("figure2")
+    parts = [
+        compare(mine, published).assign(variant=name)
+        for name, mine in curves.groupby("variant", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def markdown(curves: pd.DataFrame) -> str:
@@ -162,12 +172,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diverged = runner.run(jobs, config.workers(settings), terminal)
     curves = collect(found)
     write_with(folder / "curves.csv", lambda path: curves.to_csv(path, index=False))
+    comparison = compared(curves)
+    write_with(folder / "comparison.csv", lambda path: comparison.to_csv(path, index=False))
     drawing.draw(curves, load_published("figure2"), folder / name)
     tables = [markdown(curves)]
     if settings.ablation.get("first_points"):
         tables.append(first_points(curves))
-    table = "\n\n".join(tables)
-    write_text(folder / "table.md", table + "\n")
+    text = "\n\n".join(tables)
+    write_text(folder / "table.md", text + "\n")
     about = {
         "ablation": OmegaConf.to_container(settings.ablation, resolve=True),
         "drawn": provenance(),
@@ -183,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     write_json(folder / "manifest.json", about)
     cli.report_divergence(diverged, terminal)
-    terminal.print(table, markup=False, highlight=False)
+    terminal.print(text, markup=False, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)
     return 0
 

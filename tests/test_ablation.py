@@ -26,6 +26,7 @@ def test_variants_are_cells_of_their_own(tmp_path, capsys):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert len({cell["id"] for cell in manifest["cells"]}) == 6
     assert (folder / "initial_scale_smoke.png").stat().st_size > 10_000
+    assert pd.read_csv(folder / "comparison.csv").empty  # the paper has no digits
     printed = capsys.readouterr().out
     table = (folder / "table.md").read_text().strip()
     assert table in printed
@@ -75,7 +76,8 @@ def test_tables_of_the_end_and_of_first_points_hold_the_published_values():
     marks = [100_000, 500_000, 1_000_000]
     curves = pd.concat(
         pd.DataFrame(
-            {"dataset": "freyface", "n_latent": 10, "algorithm": "wake_sleep", "variant": "M = 500",
+            {"dataset": "freyface", "n_latent": 10, "n_train": 1600, "algorithm": "wake_sleep",
+             "variant": "M = 500",
              "seed": seed, "split": split, "samples": marks, "value": [-100.0, 200.0, value]}
         )
         for seed, value in ((0, 570.0), (1, 590.0))
@@ -84,6 +86,11 @@ def test_tables_of_the_end_and_of_first_points_hold_the_published_values():
     at_the_end = ablation.markdown(curves).splitlines()[-1]
     assert "580.0 [570.0, 590.0]" in at_the_end
     assert at_the_end.endswith(" 576.6 |")  # published, between its marks at 5.5e5 and 1.65e6
+    table = ablation.compared(curves)
+    assert set(table["variant"]) == {"M = 500"}
+    end = table[(table["split"] == "train") & (table["samples"] == 1_000_000)].iloc[0]
+    assert end["ours"] == 580
+    assert end["difference"] == pytest.approx(580 - 576.6, abs=0.05)
     # Published: 327.2 at 276,904 samples. Ours: 1e5 samples of -100, the rest of 200.
     first = ablation.first_points(curves).splitlines()[-1]
     assert first.endswith("|   2.8e5 | 91.7 [91.7, 91.7] |     327.2 |")
