@@ -20,7 +20,7 @@ from reproduce.files import write_json, write_text, write_with
 from reproduce.provenance import provenance
 from reproduce.published import load_published, value_at
 from reproduce.store import Store
-from reproduce.training import Job
+from reproduce.training import Job, last_mark
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def variants(settings: DictConfig, overrides: Sequence[str]) -> list[Variant]:
 def collect(found: Sequence[Variant]) -> pd.DataFrame:
     """Read the curves of all variants, with a column `variant`."""
     frames = [
-        Store(v.job.store).curves(v.job.cell, v.job.seeds, v.job.samples).assign(variant=v.name)
+        Store(v.job.store).curves(v.job.cell, v.job.seeds, last_mark(v.job)).assign(variant=v.name)
         for v in found
     ]
     return pd.concat(frames, ignore_index=True)
@@ -87,7 +87,9 @@ def markdown(curves: pd.DataFrame) -> str:
     """The bound of each variant at the end, with the published value, as a Markdown table."""
     published = load_published("figure2")
     rows = [["dataset", "N_z", "algorithm", "variant", "train", "test", "published train"]]
-    at = float(curves["samples"].max())
+    # Training stops at whole blocks of minibatches: a variant may end a little after the others.
+    ends = curves.groupby(["dataset", "n_latent", "algorithm", "variant"])["samples"].max()
+    at = float(ends[ends > 0.9 * ends.max()].min())
     for place, variant, mine in _by_variant(curves):
         theirs = _of(published, place, "train")
         ours = (_mean(mine[mine["split"] == split], at) for split in ("train", "test"))

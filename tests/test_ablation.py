@@ -72,6 +72,21 @@ def test_one_seed_has_no_range():
     assert "[" not in alone
 
 
+def test_a_variant_whose_blocks_end_later_is_read_where_the_others_end():
+    curves = pd.concat(
+        pd.DataFrame(
+            {"dataset": "digits", "n_latent": 10, "algorithm": "aevb", "variant": name,
+             "seed": 0, "split": split, "samples": [7e5, end], "value": [-30.0, -20.0]}
+        )
+        for name, end in (("M = 100", 1_000_000), ("M = 300", 1_002_000))
+        for split in ("train", "test")
+    )  # fmt: skip
+    table = ablation.markdown(curves)
+    assert "diverged" not in table
+    assert "at 1e6 samples" in table
+    assert "−20.1" in table
+
+
 def test_tables_of_the_end_and_of_first_points_hold_the_published_values():
     marks = [100_000, 500_000, 1_000_000]
     curves = pd.concat(
