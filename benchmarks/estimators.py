@@ -107,6 +107,7 @@ def trained_models(
                 ("importance", Importance(), 200),
                 ("importance, encoder", Importance(proposal="encoder"), 200),
                 ("hmc_kde", HmcKde(), 200),
+                ("hmc_kde, 200 + 200", HmcKde(n_fit=200, n_score=200), 200),
                 ("ais", Ais(), 10),
             ):
                 found, seconds = timed(estimator, target, x[:, :n_points], job.seeds)
