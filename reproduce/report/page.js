@@ -1,7 +1,7 @@
 "use strict";
 // Draws every plot of the page and connects it with the switches of its section.
 (function () {
-  const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d"] };
 
   function chosen(form, name) {
     return new Set([...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value));

@@ -162,7 +162,7 @@ def _layout(kind: Kind, dataset: str, ours: pd.DataFrame, theirs: pd.DataFrame) 
         template="none",
         showlegend=False,
         height=300,
-        margin={"l": 58, "r": 12, "t": 8, "b": 44},
+        margin={"l": 58, "r": 12, "t": 30, "b": 44},  # above: room for the tools
         font={"family": "system-ui, sans-serif", "size": 12, "color": style.TEXT},
         hovermode="closest",
         xaxis={
