@@ -170,6 +170,7 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
     stops = marks(job.samples, block, job.snapshots)
     chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK[device.type] // block))
     if not len(chunks):  # killed between the last checkpoint and its curve
+        algorithm.samples_seen.fill_(start)
         recorder.publish(algorithm)
         return
     quieten_lightning()
@@ -239,12 +240,14 @@ class Recorder(pl.Callback):
                 if member.diverged_at is None
             }
             write_snapshots(self.store, self.job.cell, going, samples, algorithm.model)
-        if samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+        none_left = all(member.diverged_at is not None for member in self.members)
+        due = samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        if due or none_left:
             trainer.save_checkpoint(self.store.folder(self.job.cell))
             self.publish(algorithm)
             self.saved = time.monotonic()
         self.report("advance", len(batch) * algorithm.block_samples * len(self.seeds))
-        if all(member.diverged_at is not None for member in self.members):
+        if none_left:
             trainer.should_stop = True
 
     def on_save_checkpoint(

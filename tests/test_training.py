@@ -146,6 +146,21 @@ def test_killed_between_checkpoint_and_curve(uninterrupted, tmp_path, monkeypatc
     pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
 
 
+def test_killed_between_the_last_checkpoint_and_its_curve(uninterrupted, tmp_path):
+    algorithm, expected = uninterrupted
+    this = job(tmp_path, algorithm)
+    train(this, silent)
+    folder = Store(this.store).member_folder(this.cell, 0)
+    whole = Store(this.store).manifest(this.cell, 0)
+    for name in ("manifest.json", "curve.csv"):
+        (folder / name).unlink()
+    pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
+    again = Store(this.store).manifest(this.cell, 0)
+    same = set(whole) - {"stacked_with", "wall_seconds"}
+    assert {key: again[key] for key in same} == {key: whole[key] for key in same}
+    assert again["samples"] == MARKS[algorithm][-1]
+
+
 def test_a_larger_budget_continues_a_smaller_one(uninterrupted, tmp_path):
     algorithm, expected = uninterrupted
     train(job(tmp_path, algorithm, seeds=(0,), samples=20_000), silent)
@@ -244,12 +259,23 @@ def test_a_diverging_member_is_stopped_and_named_and_the_others_go_on(tmp_path, 
     assert train(this, silent) == {1: 10_000}  # not tried again
 
 
-def test_training_stops_when_all_members_have_diverged(tmp_path):
-    this = job(tmp_path, data="digits_continuous", **{"algorithm.step_size": 1e6})
-    advances = []
-    where = train(this, lambda kind, payload: advances.append(payload))
-    assert set(where) == {0, 1}
-    assert Store(this.store).curve(this.cell, 0).empty
+@pytest.mark.parametrize("chunk", [2_000, 10_000])
+def test_training_stops_when_all_members_have_diverged(tmp_path, monkeypatch, chunk):
+    """At a mark or between two: that they have is written down, and nothing is tried again."""
+    monkeypatch.setitem(training.LONGEST_CHUNK, "cpu", chunk)
+    diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 125}
+    this = job(tmp_path, data="digits_continuous", **diverging)
+    where = train(this, silent)
+    assert where == {seed: -(-12_501 // chunk) * chunk for seed in this.seeds}
+    store = Store(this.store)
+    assert [store.manifest(this.cell, seed)["diverged_at"] for seed in this.seeds] == list(
+        where.values()
+    )
+    assert store.curve(this.cell, 0)["samples"].max() == 12_000
+    messages = []
+    again = train(this, lambda kind, payload: messages.append(kind))
+    assert again == where
+    assert "message" not in messages
 
 
 def test_the_manifest_says_where_a_curve_comes_from(tmp_path):
