@@ -47,12 +47,25 @@ def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
             (there / "checkpoint.ckpt").unlink(missing_ok=True)  # of what did not go as far
             _put(member.parent / "cell.json", there.parent / "cell.json")
         for name in FILES:
-            new = name == "likelihood.csv" or not (there / name).exists()
-            if further or (replace and new and _samples(member) == _samples(there)):
+            if further or (replace and _adds(member, there, name)):
                 _put(member / name, there / name)
         if further:
             copied.append(there)
     return copied
+
+
+def _adds(member: Path, there: Path, name: str) -> bool:
+    """Tell whether a file of the same run is new or, of estimates, has more of them."""
+    curves = [folder / "curve.csv" for folder in (member, there)]
+    if curves[0].read_bytes() != curves[1].read_bytes():
+        return False
+    if name == "likelihood.csv":
+        return _lines(member / name) > _lines(there / name)
+    return not (there / name).exists()
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
 
 
 def _put(source: Path, target: Path) -> None:

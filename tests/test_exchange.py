@@ -87,6 +87,25 @@ def test_nothing_that_goes_further_is_overwritten(finished, tmp_path):
     assert exchange.restore(folder, finished.store) == []
 
 
+def test_estimates_are_added_and_never_taken_away(finished, tmp_path):
+    folder, store = tmp_path / "reference", Store(finished.store)
+    exchange.export(finished.store, folder)
+    store.add_likelihood(finished.cell, 0, {**ROW, "samples": 10_000})
+    exchange.export(finished.store, folder)
+    assert len(Store(folder).likelihoods(finished.cell, 0)) == 2
+    # Fewer, or of another run that is as long: what is there stays.
+    path = store.member_folder(finished.cell, 0)
+    path.joinpath("likelihood.csv").unlink()
+    store.add_likelihood(finished.cell, 0, ROW)
+    exchange.export(finished.store, folder)
+    for samples in (1_000, 2_000):
+        store.add_likelihood(finished.cell, 0, {**ROW, "samples": samples})
+    curve = path.joinpath("curve.csv").read_text().splitlines()
+    path.joinpath("curve.csv").write_text("\n".join([*curve[:-1], "test,20000,-1.0", ""]))
+    exchange.export(finished.store, folder)
+    assert Store(folder).likelihoods(finished.cell, 0)["samples"].tolist() == [20_000, 10_000]
+
+
 def test_a_folder_without_members_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no members"):
         exchange.restore(tmp_path, tmp_path / "runs")
