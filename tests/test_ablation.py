@@ -60,7 +60,7 @@ def test_an_unknown_ablation_lists_those_there_are():
 def test_one_seed_has_no_range():
     curves = pd.DataFrame(
         {"dataset": "digits", "n_latent": 10, "algorithm": "aevb", "variant": "as it is",
-         "seed": [0, 0, 1, 1], "split": ["train", "test"] * 2, "samples": 1e5,
+         "seed": [0, 0, 1, 1], "split": ["train_running", "test"] * 2, "samples": 1e5,
          "value": [-20.0, -21.0, -22.0, -23.0]}
     )  # fmt: skip
     both = ablation.markdown(curves)
@@ -79,7 +79,7 @@ def test_a_variant_whose_blocks_end_later_is_read_where_the_others_end():
              "seed": 0, "split": split, "samples": [7e5, end], "value": [-30.0, -20.0]}
         )
         for name, end in (("M = 100", 1_000_000), ("M = 300", 1_002_000))
-        for split in ("train", "test")
+        for split in ("train_running", "test")
     )  # fmt: skip
     table = ablation.markdown(curves)
     assert "diverged" not in table
@@ -93,14 +93,17 @@ def test_tables_of_the_end_and_of_first_points_hold_the_published_values():
         pd.DataFrame(
             {"dataset": "freyface", "n_latent": 10, "n_train": 1600, "algorithm": "wake_sleep",
              "variant": "M = 500",
-             "seed": seed, "split": split, "samples": marks, "value": [-100.0, 200.0, value]}
+             "seed": seed, "split": split, "samples": marks,
+             "value": [-100.0, 200.0, value + shift]}
         )
         for seed, value in ((0, 570.0), (1, 590.0))
-        for split in ("train", "test", "train_running")
+        for split, shift in (("train", 5.0), ("test", -10.0), ("train_running", 0.0))
     )  # fmt: skip
-    at_the_end = ablation.markdown(curves).splitlines()[-1]
-    assert "580.0 [570.0, 590.0]" in at_the_end
-    assert at_the_end.endswith(" 576.6 |")  # published, between its marks at 5.5e5 and 1.65e6
+    *_, train, theirs, test, theirs_test, _ = ablation.markdown(curves).splitlines()[-1].split("|")
+    assert train.strip() == "580.0 [570.0, 590.0]"  # the running mean, as the published one
+    assert theirs.strip() == "576.6"  # published, between its marks at 5.5e5 and 1.65e6
+    assert test.strip() == "570.0 [560.0, 580.0]"
+    assert theirs_test.strip() == "567.2"
     table = ablation.compared(curves)
     assert set(table["variant"]) == {"M = 500"}
     end = table[(table["split"] == "train") & (table["samples"] == 1_000_000)].iloc[0]
