@@ -16,6 +16,7 @@ from rich.console import Console
 from reproduce import data
 from reproduce.errors import UserError
 from reproduce.runner import Divergence
+from reproduce.runtime import is_out_of_memory
 from reproduce.training import Job
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -59,6 +60,8 @@ def sentence(error: Exception) -> str | None:
         return _folder_sentence(error)
     if isinstance(error, ValueError) and _raised_by_hydra(error):
         return hydra_sentence(error)
+    if is_out_of_memory(error):
+        return "This does not fit into memory; choose smaller sizes, or fewer seeds or samples."
     return None
 
 

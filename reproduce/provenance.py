@@ -15,9 +15,16 @@ PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "pandas", "scip
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Return git commit and dirty flag, package versions and machine, as plain containers."""
+    """Return git commit and dirty flag, package versions and machine, as plain containers.
+
+    Commit and flag are None where git cannot tell.
+    """
+    edits = _git("status", "--porcelain")
     return {
-        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
+        "git": {
+            "commit": _git("rev-parse", "HEAD"),
+            "dirty": None if edits is None else edits != "",
+        },
         # torch's own version tells the build, as in 2.13.0+cu130; its package's may not.
         "packages": {name: version(name) for name in PACKAGES} | {"torch": str(torch.__version__)},
         "python": platform.python_version(),

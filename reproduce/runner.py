@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,7 +25,7 @@ from rich.progress import (
 from reproduce import data
 from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
-from reproduce.runtime import available_cores, choose_device
+from reproduce.runtime import available_cores, choose_device, is_out_of_memory
 from reproduce.store import Store
 from reproduce.training import Job, Report, train
 
@@ -219,15 +218,14 @@ def _train(job: Job, report: Report) -> None:
             raise KeyboardInterrupt from stop
         raise
     except (RuntimeError, MemoryError) as error:
-        # torch has types of its own for neither a failed write nor a failed allocation.
+        # torch has no type of its own for a failed write.
         if "inline_container" in str(error):  # the part of torch that writes checkpoints
             raise UserError(
                 f"Could not write a checkpoint below {Store(job.store).folder(job.cell)}: the disk "
                 "is full or fails; free some space or choose another folder with results=FOLDER, "
                 "then run the same command again to continue."
             ) from error
-        memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if memory or "can't allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise UserError(
                 f"{job.cell.title} does not fit into memory; choose a smaller model, fewer seeds "
                 "or workers=1, then run the command again."

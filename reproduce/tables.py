@@ -1,6 +1,6 @@
 """Print the tables of a drawn figure: `python -m reproduce.tables results/figure1/laptop`.
 
-README's table is this command's output for the committed results.
+The tables of docs/results.md are this command's output for the committed results.
 """
 
 import sys

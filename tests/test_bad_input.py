@@ -476,6 +476,14 @@ def test_too_large_for_memory_is_a_sentence(run):
     assert "does not fit into memory" in outcome.err
 
 
+def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypatch):
+    def allocate():
+        torch.empty(2**50)
+
+    monkeypatch.setitem(COMMANDS, "large", (allocate, []))
+    assert "This does not fit into memory" in refusal(run("large"))
+
+
 # From a shell.
 
 

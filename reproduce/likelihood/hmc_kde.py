@@ -24,7 +24,8 @@ from reproduce.likelihood.target import Estimate, Progress, Target
 from reproduce.randomness import generator
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
 
-BATCH, SEARCH_BATCH = 250, 50  # datapoints at once
+BATCH, SEARCH_BATCH = 250, 50  # datapoints at once, at most
+MOST_PAIRS = 25_000_000  # of samples, of which a density needs all
 LOG2_GRID, SCRAMBLE = 12, 505
 INITIAL_STEP = 0.05
 LEAST_ACCEPTANCE, MOST_WEIGHT, MOST_LATENT = 0.5, 0.5, 5
@@ -100,7 +101,8 @@ class HmcKde:
         """
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SCRAMBLE, target.device)
         parts = []
-        for number, rows in enumerate(x.split(BATCH, 1)):
+        batch = min(BATCH, max(1, MOST_PAIRS // (self.n_fit * max(self.n_fit, self.n_score))))
+        for number, rows in enumerate(x.split(batch, 1)):
             parts.append(self._estimate(target, rows, tuple(seeds), number, grid))
             progress(rows.shape[1])
         return Estimate.joined(parts)

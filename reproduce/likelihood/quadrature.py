@@ -23,6 +23,7 @@ from reproduce.models.gaussian import standard_normal_log_prob
 
 MOST_LATENT = 3
 SCRAMBLES = (101, 202)
+MOST_LOG2_GRID = 20
 FLOATS = 2**20  # of log-likelihoods on the grid held at once: what the caches like
 
 
@@ -76,6 +77,10 @@ class Quadrature:
         for size, value in sizes.items():
             if not value > 0:
                 raise UserError(f"estimator.{size} must be greater than zero, not {value}.")
+        if log2_grid > MOST_LOG2_GRID:
+            raise UserError(
+                f"estimator.log2_grid must be at most {MOST_LOG2_GRID}, not {log2_grid}."
+            )
         if n_local & (n_local - 1):
             raise UserError(f"estimator.n_local must be a power of two, not {n_local}.")
         self.log2_grid, self.n_local = log2_grid, n_local

@@ -245,7 +245,7 @@ def _made(figure: str, name: str, member: dict[str, Any]) -> list[str]:
         str(member["seed"]),
         short_number(member["samples"]),
         str(git["commit"])[:8],
-        "no" if git["dirty"] else "yes",
+        {True: "no", False: "yes"}.get(git["dirty"], "unknown"),
         str(member["device"]),
         f"{member['wall_seconds'] / 60:.1f}",
         str(member["data"]["sha256"])[:8],

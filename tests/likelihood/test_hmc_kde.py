@@ -8,8 +8,10 @@ from torch.distributions import Normal
 
 from likelihood_models import draw, small, summed
 from reproduce.errors import UserError
+from reproduce.likelihood import hmc_kde
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.hmc_kde import HmcKde
+from reproduce.likelihood.kde import KernelDensity
 from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
@@ -112,6 +114,23 @@ def test_estimates_repeat_and_members_do_not_see_each_other():
     assert torch.allclose(whole.value[1:2], alone.value, atol=1e-2)
     other = estimate(one.target, x[1:2], (5,))
     assert not torch.allclose(other.value, alone.value, atol=1e-2)
+
+
+def test_more_samples_are_fitted_in_smaller_batches(monkeypatch):
+    """All pairs of samples are held at once, for each datapoint of a batch."""
+    model, pairs = LinearGaussian.random(2, 64, 0.3), []
+    x = draw(model, 5, 64)
+    fit = KernelDensity.fit
+
+    def counted(samples):
+        pairs.append(samples.shape[1] ** 2 * samples.shape[2])
+        return fit(samples)
+
+    monkeypatch.setattr(KernelDensity, "fit", counted)
+    monkeypatch.setattr(hmc_kde, "MOST_PAIRS", 2 * 30**2)
+    found = HmcKde(30, 30, n_warmup=20)(model.target, x, (0, 1))
+    assert pairs == [2 * 30**2, 2 * 30**2, 30**2]
+    assert (found.value - model.exact(x)).abs().max() < 1
 
 
 def test_chains_persist_on_request():

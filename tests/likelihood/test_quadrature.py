@@ -107,5 +107,7 @@ def test_refusals():
         Quadrature()(model.target, x, (0, 1))
     with pytest.raises(UserError, match=r"estimator.log2_grid must be greater than zero, not 0"):
         Quadrature(log2_grid=0)
+    with pytest.raises(UserError, match="log2_grid must be at most 20, not 35"):
+        Quadrature(log2_grid=35)
     with pytest.raises(UserError, match="power of two, not 100"):
         Quadrature(n_local=100)
