@@ -51,4 +51,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.command(main)
+    cli.command(main, own_help=True)

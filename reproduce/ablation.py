@@ -21,6 +21,7 @@ from reproduce.comparison import (
     nats,
     or_blank,
 )
+from reproduce.errors import UserError
 from reproduce.figures import ablation as drawing
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json, write_text, write_with
@@ -180,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
     found = variants(settings, overrides)
+    if not found:
+        raise UserError("The ablation has no panels or no variants, so there is nothing to train.")
     jobs = [variant.job for variant in found]
     datasets = dict.fromkeys(job.cell.dataset for job in jobs)
     cli.substitute_missing(datasets, config.data_dir(settings), "error", terminal)

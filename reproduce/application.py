@@ -69,6 +69,8 @@ def _train(settings: DictConfig, overrides: list[str], cores: int | None = None)
     terminal = cli.console()
     settings, job = job_with_data(settings, overrides, terminal)
     cli.ensure_writable(job.store)
+    if job.tracking["mode"] != "off":
+        cli.ensure_writable(Path(job.tracking["folder"]), "tracking.folder")
     workers = config.workers(settings)
     if workers is None and cores is not None:
         workers = cores // job.threads or 1

@@ -6,6 +6,7 @@ import pandas as pd
 from rich.console import Console
 
 from reproduce.comparison import compare, markdown_table
+from reproduce.errors import UserError
 from reproduce.figures import figure1
 from reproduce.figures.panel import Panel
 from reproduce.files import write_json, write_with
@@ -22,6 +23,11 @@ PAPER = "Figure 2 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
 def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> None:
     """Write figure, curves, comparison and manifest, and print the comparison."""
     curves = collect(plan)
+    if curves.empty and not diverged:
+        raise UserError(
+            "There is no curve to draw: none of the figure's cells has been trained; leave out "
+            "train=false."
+        )
     published = load_published("figure2")
     comparison = compare(curves, published)
     write_with(plan.path("curves.csv"), lambda path: curves.to_csv(path, index=False))

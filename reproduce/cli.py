@@ -13,7 +13,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from reproduce import data
+from reproduce import data, tracking
 from reproduce.errors import UserError
 from reproduce.runner import Divergence
 from reproduce.runtime import is_out_of_memory
@@ -27,8 +27,14 @@ FOLDER_ERRORS = (
 """What the system says of folders that cannot be used; other OSErrors may be ours."""
 
 
-def command(main: Callable[[], int | None]) -> None:
-    """Run a command's `main` and exit with its status; a user's mistake ends in one sentence."""
+def command(main: Callable[[], int | None], *, own_help: bool = False) -> None:
+    """Run a command's `main` and exit with its status; a user's mistake ends in one sentence.
+
+    `--help` prints what the command's module says of itself, unless it has help of its own.
+    """
+    if not own_help and {"-h", "--help"} & set(sys.argv[1:]):
+        print((sys.modules[main.__module__].__doc__ or "").strip())
+        sys.exit(0)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra's exceptions reach `as_sentences`
     with as_sentences():
         sys.exit(main())
@@ -53,16 +59,36 @@ def sentence(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, InstantiationException):
-        return None  # a fault in the code that a `_target_` names
+        return _instantiation_sentence(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return hydra_sentence(error)
     if isinstance(error, OSError) and error.errno in FOLDER_ERRORS:
         return _folder_sentence(error)
     if isinstance(error, ValueError) and _raised_by_hydra(error):
         return hydra_sentence(error)
+    if tracking.is_wandb(error):
+        return tracking.WANDB_FAILS.format(error)
+    if type(error).__module__.startswith("yaml."):
+        return f"A configuration file is no YAML: {' '.join(str(error).split())}."
     if is_out_of_memory(error):
         return "This does not fit into memory; choose smaller sizes, or fewer seeds or samples."
     return None
+
+
+def _instantiation_sentence(error: InstantiationException) -> str | None:
+    """Say what a configuration names that is not there; None for a fault in the code it names."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = str(error)
+    not_found = text.startswith("Error locating target")
+    misfit = isinstance(cause, TypeError) and re.search(
+        r"unexpected keyword|missing \d", str(cause)
+    )
+    if not (not_found or misfit):
+        return None
+    first = text.splitlines()[0].split(", set env var")[0].rstrip(":.")
+    return f"{first} ({type(cause).__name__}: {cause})."
 
 
 def _fail(sentence: str, status: int) -> None:
@@ -74,7 +100,7 @@ def _folder_sentence(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     return (
         f"{place}{error.strerror or error}; free some space or choose a folder you may write to "
-        "(results=FOLDER), then run the same command again to continue."
+        "(results=FOLDER, tracking.folder=FOLDER), then run the same command again to continue."
     )
 
 
@@ -128,8 +154,8 @@ def check_sizes(jobs: Iterable[Job]) -> None:
         data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
 
 
-def ensure_writable(folder: Path) -> None:
-    """Find out before training whether results can be written.
+def ensure_writable(folder: Path, setting: str = "results") -> None:
+    """Find out before training whether results can be written; `setting` chooses the folder.
 
     Raises
     ------
@@ -143,8 +169,8 @@ def ensure_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(
-            f"Cannot write to the results folder {folder} ({error.strerror}); choose another with "
-            "results=FOLDER."
+            f"Cannot write to the folder {folder} ({error.strerror}); choose another with "
+            f"{setting}=FOLDER."
         ) from error
 
 

@@ -3,6 +3,7 @@
 What a user can get wrong is found here, before anything is trained or written.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ from reproduce.bounds import BOUNDS
 from reproduce.errors import UserError
 from reproduce.models.initialisation import SCHEMES
 from reproduce.overrides import check_overrides, compose_unchecked
-from reproduce.runtime import choose_device
+from reproduce.runtime import MOST_THREADS, choose_device
 from reproduce.store import Cell
 from reproduce.tracking import MODES
 from reproduce.training import Job
 from reproduce.values import check_number, check_one_of, folder_name, whole_number
 
 MOST_SEEDS = 1_000
-MOST_THREADS = 1_000  # with many more the system kills the process
+MOST_SAMPLES = 10**12  # four thousand times the paper's
 
 
 def compose_config(overrides: Sequence[str], primary: str = "config") -> DictConfig:
@@ -44,6 +45,15 @@ def cell_from(config: DictConfig) -> Cell:
         For impossible values.
     """
     algorithm = _plain(config.algorithm)
+    for key in ("name", "_target_"):
+        if not isinstance(algorithm.get(key), str):
+            raise UserError(
+                f"The algorithm's file lacks {key}; docs/add-a-method.md has an example."
+            )
+    if not re.fullmatch(r"\w+", algorithm["name"]):
+        raise UserError(
+            f"algorithm.name may have letters, digits and underscores, not {algorithm['name']!r}."
+        )
     for name in ("batch_size", "n_samples", "n_leapfrog", "n_updates"):
         if name in algorithm:  # an algorithm of the user's need not have all of these
             algorithm[name] = whole_number(f"algorithm.{name}", algorithm[name])
@@ -87,13 +97,20 @@ def job_from(config: DictConfig) -> Job:
     return Job(
         cell=cell_from(config),
         seeds=tuple(range(seeds)),
-        samples=whole_number("samples", config.samples),
+        samples=_samples(config.samples),
         store=runs_folder(config),
         data_dir=data_dir(config),
         device=config.device,
         threads=threads,
         tracking={**_plain(config.tracking), "figure": config.figure.name},
     )
+
+
+def _samples(value: Any) -> int:
+    samples = whole_number("samples", value)
+    if samples > MOST_SAMPLES:
+        raise UserError(f"samples must be at most {MOST_SAMPLES:.0e}, not {value!r}.")
+    return samples
 
 
 def results_folder(config: DictConfig) -> Path:

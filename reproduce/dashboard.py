@@ -22,7 +22,6 @@ from reproduce.figures.style import algorithm_name, dataset_name
 from reproduce.published import PUBLISHED_FOLDER, load_published
 from reproduce.store import Store
 from reproduce.tracking import CurveRun, Mode, RunIdentity, by_samples, metric_name
-from reproduce.trained import find_cell
 
 PAPER_N_TRAIN = {"mnist": 50_000, "freyface": 1_600}
 MAIN_ESTIMATOR = "quadrature"
@@ -87,9 +86,10 @@ def published() -> Iterator[Curves]:
 
 def members(store: Store) -> Iterator[Curves]:
     """Each member's curve, and its estimates of log p(x) where there are any."""
-    for folder in sorted(store.root.glob("*/seed-*")):
-        cell = find_cell(store, folder.parent.name)
-        seed = int(folder.name.removeprefix("seed-"))
+    names = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
+    every = [(store.cell(name), seed) for name in names for seed in store.seeds(store.cell(name))]
+    for cell, seed in every:
+        folder = store.member_folder(cell, seed)
         curve = store.curve(cell, seed)
         if curve.empty:
             continue
@@ -158,8 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if mode not in ("online", "offline"):
         raise UserError("A dashboard needs tracking=offline or tracking=online, not off.")
     folder, project = Path(settings.tracking.folder), str(settings.tracking.project)
-    curves = everything(config.results_folder(settings))
-    cli.ensure_writable(folder / "wandb")
+    results = config.results_folder(settings)
+    if not results.is_dir():
+        raise UserError(f"There is no folder {results}; choose another with results=FOLDER.")
+    curves = everything(results)
+    cli.ensure_writable(folder / "wandb", "tracking.folder")
     if mode == "online":
         wandb_pages.require()  # before anything is sent
     written = log(curves, cast(Mode, mode), folder, project, terminal)

@@ -33,7 +33,7 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.provenance import provenance
 from reproduce.randomness import generator
 from reproduce.store import Cell, Store
-from reproduce.trained import find_cell, load_members
+from reproduce.trained import load_members
 
 N_POINTS = 1_000
 N_REPEATS = 20
@@ -126,18 +126,18 @@ def diagnose_store(
     members, dimensions = [], []
     names = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
     for name in track(names, "diagnosing", console=terminal, transient=True):
-        cell = find_cell(store, name)
-        files = store.folder(cell).glob("seed-*/checkpoint.ckpt")
-        seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in files)
         try:
+            cell = store.cell(name)
+            seeds = store.trained_seeds(cell)
             if not seeds or not trains_encoder(cell):
                 continue
             images = data.load(cell.dataset, data_dir)
+            model = load_members(store, cell, seeds)
         except UserError as error:
             terminal.print(f"{name} is left out: {error}", style="yellow", markup=False)
             continue
         x = images.test[:N_POINTS].float() * images.scale
-        found = diagnose(load_members(store, cell, seeds), x)
+        found = diagnose(model, x)
         samples = [int(store.manifest(cell, seed).get("samples", 0)) for seed in seeds]
         rows = rows_of(cell, seeds, samples, images, found)
         members += rows

@@ -26,9 +26,6 @@ from reproduce.values import check_one_of, whole_number
 def main(overrides: Sequence[str] | None = None) -> int:
     """Estimate what the command line asks for, and print it; return the exit status."""
     arguments = list(sys.argv[1:] if overrides is None else overrides)
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
     terminal = cli.console()
     settings = config.compose_config(arguments, "estimate")
     store = Store(config.runs_folder(settings))

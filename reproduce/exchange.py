@@ -9,14 +9,13 @@ checkpoint it can be loaded and trained further. Without, training it further st
 that is there already is left alone, unless what is exported goes further or has more files.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
 from reproduce import cli
 from reproduce.errors import UserError
-from reproduce.files import write_with
+from reproduce.files import read_json, write_with
 
 FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
 """The curve, which means "done", comes last."""
@@ -35,7 +34,8 @@ def restore(folder: Path, runs: Path) -> list[Path]:
 
 
 def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
-    members = sorted(path.parent for path in source.glob("*/seed-*/curve.csv"))
+    found = (path.parent for path in source.glob("*/seed-*/curve.csv"))
+    members = sorted(path for path in found if path.name.removeprefix("seed-").isdecimal())
     if not members:
         raise UserError(f"{source} holds no members; give a folder with <cell>/seed-<n>/curve.csv.")
     copied = []
@@ -76,8 +76,8 @@ def _put(source: Path, target: Path) -> None:
 def _samples(member: Path) -> int:
     path = member / "manifest.json"
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["samples"])
-    except (OSError, ValueError, KeyError) as error:
+        return int(read_json(path, "delete the member's folder")["samples"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is no manifest of a member ({error}).") from error
 
 

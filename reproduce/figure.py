@@ -1,7 +1,7 @@
 """Train what a figure needs and draw it: `python -m reproduce.figure figure=figure1`.
 
 `make figure1`, `make figure2`, `make manifolds` and `make samples` call this. Results go to
-results/<figure>/<budget>/.
+results/<figure>/<budget>/. `python -m reproduce --cfg job` prints the settings to override.
 """
 
 import sys
@@ -25,9 +25,6 @@ FINISH = {
 def main(overrides: Sequence[str] | None = None) -> int:
     """Make the figure that the command line asks for; return the exit status."""
     arguments = list(sys.argv[1:] if overrides is None else overrides)
-    if {"-h", "--help"} & set(arguments):
-        print(f"{__doc__}\n`python -m reproduce --cfg job` prints the settings to override.")
-        return 0
     options = [argument for argument in arguments if argument.startswith("-")]
     if options:
         raise UserError(

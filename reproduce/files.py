@@ -1,12 +1,18 @@
-"""Files that are either complete or absent: written to a temporary name, then renamed."""
+"""Files that are either complete or absent, and what is read checked.
+
+Writing goes to a temporary name, which is then renamed; a damaged file ends in one sentence that
+names it.
+"""
 
 import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from reproduce.errors import UserError
 
@@ -58,6 +64,58 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` produce a file under a temporary name and rename it to `path`."""
     with atomic_path(path) as temporary:
         write(temporary)
+
+
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    UserError
+        Where the file holds something else; it ends with `advice`.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of the encoding
+        raise UserError(f"{path} is not valid JSON ({error}); {advice}.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds a {type(found).__name__} and no object; {advice}.")
+    return found
+
+
+def read_table(
+    path: Path, kinds: Mapping[str, type], advice: str, once: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read a CSV file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kinds
+        Columns that it must have, with the types of their values; it may have more.
+    advice
+        What to do about a damaged file.
+    once
+        Columns whose values may occur together in one row only.
+
+    Raises
+    ------
+    UserError
+        Where it cannot be read like that; it ends with `advice`.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no {path}; {advice}.")
+    try:
+        lacking = [name for name in kinds if name not in pd.read_csv(path, nrows=0).columns]
+        if lacking:
+            raise UserError(f"{path} lacks the column(s) {', '.join(lacking)}; {advice}.")
+        frame = pd.read_csv(path, float_precision="round_trip", dtype=dict(kinds))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not such a table ({error}); {advice}.") from error
+    if once and frame.duplicated(list(once)).any():
+        raise UserError(f"{path} holds a point twice; {advice}.")
+    return frame
 
 
 def _umask() -> int:

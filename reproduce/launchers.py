@@ -5,6 +5,7 @@ use each core once: with `n` at once each has a share of `cores // n`.
 """
 
 import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from reproduce.errors import UserError
 from reproduce.runtime import available_cores
+from reproduce.values import shown
 
 # The files in conf/hydra/launcher/ bear the names of the plugins' own configurations, with which
 # Hydra merges them, and warns that one day it will not. They are complete without.
@@ -64,6 +66,11 @@ def check_installed(launcher: str) -> None:
             f"hydra/launcher={launcher} needs the extra {extra.name!r}; install it with "
             f"`pip install -c {extra.constraints} -e '.[{extra.name}]'`."
         )
+    if launcher == "submitit_slurm" and shutil.which("srun") is None:
+        raise UserError(
+            "hydra/launcher=submitit_slurm needs Slurm, and there is no srun here; start the sweep "
+            "on a cluster's login node, or use hydra/launcher=submitit_local."
+        )
 
 
 @dataclass(frozen=True)
@@ -101,14 +108,14 @@ def division(launcher: str, n_jobs: int, given: Mapping[str, Any]) -> Division |
     if launcher == BASIC:
         return Division(1, cores)
     if launcher == "joblib":
-        at_once = _joblib_at_once(int(given.get("hydra.launcher.n_jobs", min(cores, n_jobs))))
+        at_once = _joblib_at_once(_count("hydra.launcher.n_jobs", given) or min(cores, n_jobs))
         return Division(at_once, cores // at_once or 1)
     if launcher == "submitit_local":
-        each = int(given.get("hydra.launcher.cpus_per_task") or fair)
-        return Division(int(given.get("hydra.sweeper.max_batch_size") or cores // each or 1), each)
+        each = _count("hydra.launcher.cpus_per_task", given) or fair
+        return Division(_count("hydra.sweeper.max_batch_size", given) or cores // each or 1, each)
     address = given.get("hydra.launcher.ray.init.address", os.environ.get("RAY_ADDRESS"))
     if launcher == "ray" and address in (None, "local"):  # a cluster started for this sweep
-        each = int(given.get("hydra.launcher.ray.remote.num_cpus") or fair)
+        each = _count("hydra.launcher.ray.remote.num_cpus", given) or fair
         return Division(cores // each or 1, each)
     return None
 
@@ -163,6 +170,17 @@ def share(hydra: Any) -> int | None:
 def _joblib_at_once(n_jobs: int) -> int:
     """Count as joblib does: -1 is one for each core, -2 one fewer."""
     return n_jobs if n_jobs > 0 else max(1, available_cores() + 1 + n_jobs)
+
+
+def _count(name: str, given: Mapping[str, Any]) -> int | None:
+    """Return a number of jobs or cores that the user gives; None where there is none."""
+    value = given.get(name)
+    if value is None:
+        return None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value == 0 or (value < 0 and not name.endswith("n_jobs")):
+        raise UserError(f"{name} must be a whole number greater than zero, not {shown(value)}.")
+    return int(value)
 
 
 def _is_installed(plugin: str) -> bool:

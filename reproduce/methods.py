@@ -71,4 +71,13 @@ def algorithm_class(target: str) -> type[Any]:
             f"There is no module {module!r}, which the algorithm {target} needs; name the "
             f"folder of your method with {VARIABLE}=FOLDER."
         )
-    return get_class(target)
+    try:
+        return get_class(target)
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise UserError(
+            f"{target}, which the algorithm's file names, cannot be loaded "
+            f"({type(cause).__name__}: {cause})."
+        ) from error

@@ -117,6 +117,8 @@ def launch(
     if wrong := [key for key in OURS if key in given]:
         raise UserError(f"{wrong[0]} is not for setting: a sweep's records go below its results.")
     jobs = expand(overrides)
+    if not jobs:
+        raise UserError("The sweep has no jobs: something in it, such as a glob, matches nothing.")
     folder = _folder(jobs[0])
     divided = launchers.division(launcher, len(jobs), given)
     settings = launchers.fitting(launcher, divided, given)

@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from reproduce import cli
+from reproduce.claims.evidence import CURVES
 from reproduce.comparison import in_paper_order
 from reproduce.errors import UserError
 from reproduce.figures.style import algorithm_name, dataset_name
+from reproduce.files import read_table
 from reproduce.provenance import REPOSITORY
 
 PANEL = ["dataset", "n_latent", "n_train", "algorithm"]
@@ -85,14 +87,11 @@ def read_curves(folder: Path) -> pd.DataFrame:
         Where there is none that can be read.
     """
     path = folder / "curves.csv"
-    try:
-        curves = pd.read_csv(path)
-        return curves.astype({"seed": "int64", "samples": "int64", "value": "float64"})
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} holds no curves ({error}); give the folder of a drawn figure, such as "
-            "results/figure1/laptop."
-        ) from error
+    advice = "give the folder of a drawn figure, such as results/figure1/laptop"
+    curves = read_table(path, CURVES, advice)
+    if curves.duplicated([name for name in curves.columns if name not in VALUES]).any():
+        raise UserError(f"{path} holds a point twice; {advice}.")
+    return curves
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from reproduce import data
+from reproduce import data, tracking
 from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
 from reproduce.runtime import available_cores, choose_device, is_out_of_memory
@@ -232,12 +232,9 @@ def _train(job: Job, report: Report) -> None:
             ) from error
         raise
     except Exception as error:
-        if not type(error).__module__.startswith("wandb."):  # imported only where it is used
+        if not tracking.is_wandb(error):
             raise
-        raise UserError(
-            f"Weights & Biases does not work ({error}); set tracking=offline, which needs no "
-            "account and no network, or tracking=off."
-        ) from error
+        raise UserError(tracking.WANDB_FAILS.format(error)) from error
 
 
 def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:

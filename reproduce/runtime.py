@@ -9,12 +9,14 @@ import torch
 from reproduce.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+MOST_THREADS = 1_000  # with many more the system kills the process
+FAILED_ALLOCATIONS = ("can't allocate memory", "Storage size calculation overflowed")
 
 
 def prepare(threads: int) -> None:
     """Set the number of threads of torch's operators and tune the allocator."""
-    if threads < 1:
-        raise UserError(f"threads must be at least 1, not {threads}.")
+    if not 1 <= threads <= MOST_THREADS:
+        raise UserError(f"threads must be from 1 to {MOST_THREADS}, not {threads}.")
     torch.set_num_threads(threads)
     keep_freed_memory()
 
@@ -38,7 +40,9 @@ def keep_freed_memory() -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether memory did not suffice: for a failed allocation torch has no type of its own."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    return known or (
+        isinstance(error, RuntimeError) and any(one in str(error) for one in FAILED_ALLOCATIONS)
+    )
 
 
 def available_cores() -> int:

@@ -64,7 +64,9 @@ class Chunks:
 
     def __len__(self) -> int:
         """Count the ranges."""
-        return sum(1 for _ in self)
+        ends = [self.start // self.block_samples, *(m // self.block_samples for m in self.marks)]
+        ends = [max(ends[0], end) for end in ends]
+        return sum(-(-(b - a) // self.longest) for a, b in itertools.pairwise(ends))
 
 
 def blocks_for(samples: int, block_samples: int) -> int:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reproduce import cli, config, runner
+from reproduce.errors import UserError
 from reproduce.files import write_json, write_text, write_with
 from reproduce.overrides import CONF
 from reproduce.provenance import provenance
@@ -22,7 +23,11 @@ from reproduce.store import Store
 from reproduce.training import Job
 
 HEADER = "# Written by `make step-sizes`; see results/reference/step_sizes/.\n"
-COLUMNS = ["entry", "algorithm", "step_size", "seed", "samples", "measure", "value"]
+SCORES: dict[str, type] = {
+    "entry": str, "algorithm": str, "step_size": float, "seed": int, "samples": int,
+    "measure": str, "value": float,
+}  # fmt: skip
+"""Columns of `step_sizes.csv`, a row a member."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def read_scores(found: Sequence[Candidate]) -> pd.DataFrame:
             step_size = job.cell.settings["algorithm"]["step_size"]
             which = (candidate.entry, job.cell.algorithm, step_size, seed)
             rows.append((*which, job.samples, candidate.measure, value))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=list(SCORES))
 
 
 def _show(scores: pd.DataFrame, chosen: pd.DataFrame, terminal: Console) -> None:
@@ -140,6 +145,8 @@ def main() -> int:
     provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
     found = candidates(settings, overrides)
+    if not found:
+        raise UserError("There is nothing to choose from: selection has no candidates or entries.")
     jobs = [candidate.job for candidate in found]
     datasets = dict.fromkeys(job.cell.dataset for job in jobs)
     cli.substitute_missing(datasets, config.data_dir(settings), "error", terminal)

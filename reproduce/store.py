@@ -17,6 +17,7 @@ How far to train and how many seeds are no part of a cell: a larger budget conti
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +27,16 @@ import pandas as pd
 from filelock import FileLock
 
 from reproduce.errors import UserError
-from reproduce.files import write_json, write_with
+from reproduce.files import read_json, read_table, write_json, write_with
 
-CURVE_COLUMNS = ["split", "samples", "value"]
-LIKELIHOOD_COLUMNS = [
-    "split", "samples", "estimator", "settings", "n_points", "value", "stderr", "n_untrusted",
-    "seconds",
-]  # fmt: skip
+CURVE_KINDS: dict[str, type] = {"split": str, "samples": int, "value": float}
+LIKELIHOOD_KINDS: dict[str, type] = {
+    "split": str, "samples": int, "estimator": str, "settings": str, "n_points": int,
+    "value": float, "stderr": float, "n_untrusted": int, "seconds": float,
+}  # fmt: skip
 CURVES_COLUMNS = [
     "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value",
 ]  # fmt: skip
-
-TEXTS = ("split", "estimator", "settings")
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,39 @@ class Store:
         """Where one member's weights after `samples` lie."""
         return self.member_folder(cell, seed) / "snapshots" / f"{samples}.ckpt"
 
+    def seeds(self, cell: Cell) -> list[int]:
+        """The seeds of the members that there are; other folders beside theirs do not count."""
+        names = (re.fullmatch(r"seed-(\d+)", path.name) for path in self.folder(cell).glob("*"))
+        return sorted(int(name[1]) for name in names if name)
+
+    def trained_seeds(self, cell: Cell) -> list[int]:
+        """The seeds of the members that have a checkpoint."""
+        return [seed for seed in self.seeds(cell) if self.checkpoint(cell, seed).exists()]
+
+    def cell(self, name: str) -> Cell:
+        """Return the cell in the folder `name`.
+
+        Raises
+        ------
+        UserError
+            Where its file is damaged.
+        """
+        path = self.root / name / "cell.json"
+        advice = f"delete it; training the cell writes it anew, or delete the folder {path.parent}"
+        values = read_json(path, advice)
+        values.pop("id", None)
+        try:
+            return Cell(**values)
+        except (TypeError, KeyError) as error:
+            raise UserError(f"{path} describes no cell ({error}); {advice}.") from error
+
     def write_cell(self, cell: Cell) -> None:
         """Write down the settings of `cell`."""
         write_json(self.folder(cell) / "cell.json", {"id": cell.id, **cell.as_dict()})
 
     def write_curve(self, cell: Cell, seed: int, rows: Sequence[tuple[str, int, float]]) -> None:
         """Replace a member's curve."""
-        frame = pd.DataFrame(rows, columns=CURVE_COLUMNS)
+        frame = pd.DataFrame(rows, columns=list(CURVE_KINDS))
         path = self.member_folder(cell, seed) / "curve.csv"
         write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
@@ -130,14 +155,15 @@ class Store:
         UserError
             Where the file is damaged.
         """
-        return _read(self.member_folder(cell, seed) / "curve.csv", CURVE_COLUMNS)
+        path = self.member_folder(cell, seed) / "curve.csv"
+        return _read(path, CURVE_KINDS, once=("split", "samples"))
 
     def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
         """Add an estimate of a member's log p(x); several processes may do so at once."""
         path = self.member_folder(cell, seed) / "likelihood.csv"
         with FileLock(path.with_name(".likelihood.lock")):
             known = self.likelihoods(cell, seed)
-            added = pd.DataFrame([row])[LIKELIHOOD_COLUMNS]
+            added = pd.DataFrame([row])[list(LIKELIHOOD_KINDS)]
             frame = added if known.empty else pd.concat([known, added], ignore_index=True)
             write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
@@ -149,22 +175,30 @@ class Store:
         UserError
             Where the file is damaged.
         """
-        return _read(self.member_folder(cell, seed) / "likelihood.csv", LIKELIHOOD_COLUMNS)
+        path = self.member_folder(cell, seed) / "likelihood.csv"
+        return _read(path, LIKELIHOOD_KINDS, once=())
 
     def write_manifest(self, cell: Cell, seed: int, manifest: Mapping[str, Any]) -> None:
         """Replace a member's manifest."""
         write_json(self.member_folder(cell, seed) / "manifest.json", dict(manifest))
 
     def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
-        """Return a member's manifest; empty where it has none."""
+        """Return a member's manifest; empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where the file is damaged.
+        """
         path = self.member_folder(cell, seed) / "manifest.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path} is not valid JSON ({error}); delete the folder {path.parent} to train "
-                "this member again."
-            ) from error
+        if not path.exists():
+            return {}
+        advice = f"delete the folder {path.parent} to train this member again"
+        found = read_json(path, advice)
+        for key in ("samples", "diverged_at"):
+            if not isinstance(found.get(key), int | None):
+                raise UserError(f"{path}: {key} is no whole number; {advice}.")
+        return found
 
     def is_done(self, cell: Cell, seed: int, samples: int) -> bool:
         """Tell whether a member has been trained for `samples` or has diverged."""
@@ -188,16 +222,13 @@ class Store:
         return joined[CURVES_COLUMNS].reset_index(drop=True)
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read(path: Path, kinds: Mapping[str, type], once: Sequence[str]) -> pd.DataFrame:
     if not path.exists():
-        return pd.DataFrame(columns=columns)
-    try:
-        frame = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(TEXTS, str))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a table ({error}); delete it to write it anew.") from error
-    if list(frame.columns) != columns:
+        return pd.DataFrame(columns=list(kinds))
+    frame = read_table(path, kinds, "delete it to write it anew", once)
+    if list(frame.columns) != list(kinds):
         raise UserError(
-            f"{path} should have the columns {','.join(columns)}, not "
+            f"{path} should have the columns {','.join(kinds)}, not "
             f"{','.join(map(str, frame.columns))}; delete it to write it anew."
         )
     return frame

@@ -26,9 +26,6 @@ from reproduce.training import last_mark
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sweep that the command line asks for; return the exit status."""
     overrides = list(sys.argv[1:] if arguments is None else arguments)
-    if {"-h", "--help"} & set(overrides):
-        print(__doc__)
-        return 0
     options = [argument for argument in overrides if argument.startswith("-")]
     if options:
         raise UserError(
@@ -41,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = multirun.hydra_settings(overrides)
     launcher = multirun.launcher_of(given)
     launchers.check_installed(launcher)
+    if not jobs:
+        raise UserError("The sweep has no jobs: something in it, such as a glob, matches nothing.")
     planned = plan(jobs, terminal)
     divided = launchers.division(launcher, len(jobs), given)
     seconds = durations(planned, divided)
@@ -87,6 +86,7 @@ def _time_needed(
     divided: launchers.Division | None,
 ) -> str:
     done = f"{sum(one.is_done for one in planned)} of {len(planned)} cells are done already."
+    seconds = [duration for duration in seconds if not math.isnan(duration)]
     if not any(seconds):
         return done
     if divided is None:
@@ -136,6 +136,8 @@ def _status(one: Planned, outcome: Outcome) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "unknown"
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

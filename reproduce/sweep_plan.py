@@ -1,5 +1,6 @@
 """What a sweep will do and how long it will take, before it begins."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,8 +78,11 @@ def plan(jobs: Sequence[tuple[str, ...]], terminal: Console) -> list[Planned]:
 
 
 def durations(planned: Sequence[Planned], divided: launchers.Division | None) -> list[float]:
-    """Estimate how many seconds each job takes, from a rate measured here for each size."""
-    rates: dict[Any, Rate] = {}
+    """Estimate how many seconds each job takes, from a rate measured here for each size.
+
+    NaN where a job cannot be tried: what is wrong it will say itself.
+    """
+    rates: dict[Any, Rate | None] = {}
     found = []
     for one in planned:
         if one.job is None or one.is_done:
@@ -92,8 +96,11 @@ def durations(planned: Sequence[Planned], divided: launchers.Division | None) ->
         stack = -(-len(left) // min(workers, len(left)))
         size = _size(job, stack)
         if size not in rates:
-            rates[size] = measure_rate(job, stack)
+            rates[size] = _rate(job, stack)
         rate = rates[size]
+        if rate is None:
+            found.append(math.nan)
+            continue
         ends = marks(job.samples, block_samples(job.cell))
         to_come = sum(mark > job.samples - max(left) for mark in ends)
         samples = max(left) * stack
@@ -104,10 +111,17 @@ def durations(planned: Sequence[Planned], divided: launchers.Division | None) ->
 def makespan(seconds: Sequence[float], at_once: int) -> float:
     """Return how long jobs take of which `at_once` run at a time, the next on the first free."""
     free = [0.0] * at_once
-    for one in seconds:
+    for one in (duration for duration in seconds if not math.isnan(duration)):
         first = min(range(at_once), key=free.__getitem__)
         free[first] += one
     return max(free)
+
+
+def _rate(job: Job, stack: int) -> Rate | None:
+    try:
+        return measure_rate(job, stack)
+    except Exception:
+        return None
 
 
 def measure_rate(job: Job, stack: int) -> Rate:

@@ -12,6 +12,7 @@ from reproduce import cli
 from reproduce.comparison import markdown_summary, markdown_table
 from reproduce.errors import UserError
 from reproduce.likelihood_comparison import markdown_likelihood_table
+from reproduce.values import check_number
 
 
 def tables(folder: Path, at: float = 1e6) -> str:
@@ -49,6 +50,7 @@ def main() -> int:
         at = float(arguments[1]) if len(arguments) == 2 else 1e6
     except ValueError as error:
         raise UserError(f"SAMPLES must be a number, not {arguments[1]!r}.") from error
+    check_number("SAMPLES", at, zero=False)
     print(tables(Path(arguments[0]), at))
     return 0
 

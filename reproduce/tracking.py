@@ -20,6 +20,15 @@ Mode = Literal["online", "offline"]
 MODES = ("online", "offline", "off")
 BOUNDS = ("train", "test", "train_running")
 """The curves that show the variational bound; others describe Markov chains."""
+WANDB_FAILS = (
+    "Weights & Biases does not work ({}); set tracking=offline, which needs no account and no "
+    "network, or tracking=off."
+)
+
+
+def is_wandb(error: Exception) -> bool:
+    """Tell whether an error is of W&B, which is imported only where it is used."""
+    return type(error).__module__.partition(".")[0] == "wandb"
 
 
 @dataclass(frozen=True)

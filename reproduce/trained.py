@@ -1,11 +1,11 @@
 """Trained models, in three lines.
 
+import torch
 from reproduce import load_model
 model = load_model("mnist-aevb-z20")
 images = model.decoder.mean(torch.randn(model.n_members, 16, model.n_latent))
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,7 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     """
     store = Store(Path(results) / "runs")
     cell = find_cell(store, run)
-    folders = store.folder(cell).glob("seed-*/checkpoint.ckpt")
-    seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folders)
+    seeds = store.trained_seeds(cell)
     if not seeds:
         raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
     return load_members(store, cell, seeds)
@@ -80,9 +79,9 @@ def snapshots_of(store: Store, cell: Cell) -> dict[int, list[int]]:
     Where training stopped, the checkpoint has them.
     """
     found: dict[int, set[int]] = {}
-    for folder in store.folder(cell).glob("seed-*"):
-        seed = int(folder.name.removeprefix("seed-"))
-        marks = {int(path.stem) for path in folder.glob("snapshots/*.ckpt")}
+    for seed in store.seeds(cell):
+        files = store.member_folder(cell, seed).glob("snapshots/*.ckpt")
+        marks = {int(path.stem) for path in files if path.stem.isdecimal()}
         if store.checkpoint(cell, seed).exists():
             marks.add(int(store.manifest(cell, seed).get("samples", 0)))
         for samples in marks - {0}:
@@ -139,6 +138,4 @@ def find_cell(store: Store, run: str) -> Cell:
         problem = f"Several runs begin with {run!r}" if matches else f"There is no run {run!r}"
         listed = ", ".join(matches or known) or "none yet"
         raise UserError(f"{problem} in {store.root}; there: {listed}.")
-    values = json.loads((store.root / matches[0] / "cell.json").read_text(encoding="utf-8"))
-    values.pop("id")
-    return Cell(**values)
+    return store.cell(matches[0])

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from reproduce import data, methods
 from reproduce.algorithm import Algorithm
 from reproduce.checkpoints import MemberCheckpoints, read_checkpoint, write_snapshots
 from reproduce.data.images import ImageData
+from reproduce.errors import UserError
 from reproduce.models.initialisation import initialise
 from reproduce.provenance import device_name, provenance
 from reproduce.runtime import choose_device, prepare
@@ -127,7 +129,14 @@ def build(
     init = cell.settings["model"]["init"]
     initialise(model, seeds, init["scheme"], init["std"])
     algorithm = instantiate(cell.settings["algorithm"], _partial_=True)
-    return cast(Algorithm, algorithm(model, images, seeds)).to(device)
+    try:
+        return cast(Algorithm, algorithm(model, images, seeds)).to(device)
+    except TypeError as error:
+        if not re.search(r"unexpected keyword|missing \d", str(error)):
+            raise
+        raise UserError(
+            f"The settings of algorithm={cell.algorithm} do not fit: {error}."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,7 +17,17 @@ import pytest
 import torch
 
 import reproduce.__main__ as cell_command
-from reproduce import checkpoints, cli, config, figure, runner
+from reproduce import (
+    ablation,
+    checkpoints,
+    cli,
+    config,
+    dashboard,
+    figure,
+    runner,
+    step_sizes,
+    sweep,
+)
 from reproduce.aevb import AEVB
 from reproduce.data import registry, sources
 from reproduce.errors import UserError
@@ -28,6 +38,10 @@ COMMANDS = {
         figure.main,
         ["figure=figure1", "budget=smoke", "samples=1000", "seeds=1", "tracking=off", "workers=1"],
     ),
+    "step sizes": (step_sizes.main, []),
+    "ablation": (ablation.main, []),
+    "dashboard": (dashboard.main, []),
+    "sweep": (sweep.main, []),
 }
 NOISE = ("Traceback", "Error executing job", "HYDRA_FULL_ERROR", "Config search path")
 TRAINED = ["model.n_latent=2", "seeds=2"]
@@ -482,6 +496,34 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
 
     monkeypatch.setitem(COMMANDS, "large", (allocate, []))
     assert "This does not fit into memory" in refusal(run("large"))
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("cell", ["samples=1e300"], "samples must be at most 1e+12"),
+        ("cell", ["algorithm._target_=reproduce.aevb.AEBV"], "reproduce.aevb.AEBV"),
+        ("figure", ["train=false"], "There is no curve to draw"),
+        ("step sizes", ["selection.candidates=[]"], "nothing to choose from"),
+        ("ablation", ["ablation.panels=[]"], "nothing to train"),
+        ("dashboard", ["results=nowhere"], "There is no folder nowhere"),
+        ("sweep", ["model.n_latent=glob(zz*)"], "no jobs"),
+        ("sweep", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=few"], "n_jobs must be a"),
+    ],
+)
+def test_mistakes_that_a_new_user_made(run, command, arguments, said):
+    outcome = run(command, *arguments)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert not [noise for noise in NOISE if noise in outcome.err]
+
+
+def test_a_figure_that_was_drawn_is_not_replaced_by_an_empty_one(run):
+    assert run("figure", "figure.algorithms=[aevb]").status == 0
+    before = files(Path("results/figure1"))
+    outcome = run("figure", "figure.algorithms=[aevb]", "train=false", "model.init.std=0.5")
+    assert "There is no curve to draw" in outcome.err
+    assert files(Path("results/figure1")) == before
 
 
 # From a shell.

@@ -305,7 +305,8 @@ def test_the_command_prints_and_writes_what_it_found(results, capsys):
     assert "✔ holds" in printed
     assert "`make figure2`" in printed  # what claim 3 lacks
     written = json.loads((results / "claims.json").read_text(encoding="utf-8"))
-    assert written["sources"] == {"bounds": (results / "figure1/laptop/curves.csv").as_posix()}
+    assert written["sources"]["bounds"] == (results / "figure1/laptop/curves.csv").as_posix()
+    assert set(written["sources"]) == {"bounds", "estimators"}  # the committed validation
     verdicts = {claim["claim"]: claim["verdict"] for claim in written["claims"]}
     assert verdicts["1b"] == "holds"
     assert "3a" not in verdicts

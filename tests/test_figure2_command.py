@@ -8,7 +8,7 @@ import pytest
 
 from reproduce import estimate, estimates, figure
 from reproduce.errors import UserError
-from reproduce.store import LIKELIHOOD_COLUMNS
+from reproduce.store import LIKELIHOOD_KINDS
 
 SMALL = [
     "figure=figure2", "budget=smoke", "tracking=off", "workers=1", "seeds=2",
@@ -187,4 +187,4 @@ def test_a_damaged_table_of_estimates_is_named(small, tmp_path):
     path.write_text("split,value\ntrain,1\n")
     with pytest.raises(UserError, match=f"{path} should have the columns"):
         figure.main([*SMALL, f"results={results}"])
-    assert list(pd.read_csv(path).columns) != LIKELIHOOD_COLUMNS  # nothing was overwritten
+    assert list(pd.read_csv(path).columns) != list(LIKELIHOOD_KINDS)  # nothing was overwritten

@@ -124,3 +124,30 @@ def test_without_the_folder_the_name_is_unknown(monkeypatch, tmp_path):
         figure.main(["figure=figure1", "budget=smoke", f"results={tmp_path}"])
     monkeypatch.delenv("METHODS")
     groups.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "said"),
+    [
+        ("name: iwae", "", "lacks name"),
+        ("name: iwae", "name: i/wae", "letters, digits and underscores"),
+        ("iwae.IWAE", "iwae.IWEA", "iwae.IWEA"),
+        ("n_samples", "n_smaples", "unexpected keyword argument 'n_smaples'"),
+        ("estimator: B", "estimator: [B", "no YAML"),
+    ],
+)
+def test_mistakes_in_a_methods_file_are_a_sentence(tmp_path, replaced, by, said):
+    folder = tmp_path / "mine"
+    (folder / "algorithm").mkdir(parents=True)
+    (folder / "iwae.py").write_text((EXAMPLE / "iwae.py").read_text())
+    text = (EXAMPLE / "algorithm" / "iwae.yaml").read_text()
+    assert replaced in text
+    (folder / "algorithm" / "iwae.yaml").write_text(text.replace(replaced, by))
+    done = subprocess.run(
+        [sys.executable, "-m", "reproduce", "algorithm=iwae", "samples=1000", "seeds=1",
+         "tracking=off", "workers=1", "algorithm.step_size=0.01", f"results={tmp_path}"],
+        env={**os.environ, "METHODS": str(folder)}, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

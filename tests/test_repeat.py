@@ -63,5 +63,6 @@ def test_the_command_compares_with_the_committed_figure_of_the_same_name(tmp_pat
 def test_a_folder_without_curves_ends_in_a_sentence(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 2
-    assert "curves.csv holds no curves" in done.stderr
+    assert "There is no " in done.stderr
+    assert "curves.csv; give the folder of a drawn figure" in done.stderr
     assert "Traceback" not in done.stderr

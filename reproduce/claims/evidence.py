@@ -7,8 +7,25 @@ import pandas as pd
 
 from reproduce.errors import UserError
 from reproduce.figures.style import dataset_name
+from reproduce.files import read_table
+from reproduce.provenance import REPOSITORY
 
-COORDINATES = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value"]
+CURVES: dict[str, type] = {
+    "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
+    "samples": int, "value": float,
+}  # fmt: skip
+COORDINATES = list(CURVES)
+COMMITTED = REPOSITORY / "results" / "reference"
+KINDS: dict[str, dict[str, type]] = {
+    "errors.csv": {
+        "part": str, "model": str, "estimator": str, "n_points": int, "rmse": float,
+    },
+    "diagnostics.csv": {
+        "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int,
+        "samples": int, "variance_single": float, "variance_plotted": float,
+    },
+}  # fmt: skip
+"""Columns that claims read; every other table is of curves."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +39,7 @@ class Evidence:
     likelihoods
         `curves.csv` of figure 2, of the estimator it was drawn with.
     estimators
-        `errors.csv` of `make estimators`.
+        `errors.csv` of `make estimators`: the committed one where the folder has none.
     diagnostics
         `diagnostics.csv` of `make diagnostics`.
     sources
@@ -57,7 +74,7 @@ def gather(results: Path) -> Evidence:
     UserError
         Where there is nothing, or a table cannot be read.
     """
-    found = {
+    found: dict[str, Path | None] = {
         "bounds": _furthest(results / "figure1"),
         "likelihoods": _furthest(results / "figure2"),
         "estimators": _there(results / "estimators" / "errors.csv"),
@@ -68,6 +85,7 @@ def gather(results: Path) -> Evidence:
             f"{results} holds neither figure1/<budget>/curves.csv nor figure2/<budget>/curves.csv; "
             "run `make figure1` or `make figure2` first, or give another results folder."
         )
+    found["estimators"] = _there(or_committed(results / "estimators" / "errors.csv"))
     tables = {name: _read(path) if path else pd.DataFrame() for name, path in found.items()}
     if not tables["likelihoods"].empty:
         tables["likelihoods"] = _main_estimator(tables["likelihoods"])
@@ -75,6 +93,14 @@ def gather(results: Path) -> Evidence:
         if tables[name].empty:
             tables[name] = pd.DataFrame(columns=[*COORDINATES, "stderr"])
     return Evidence(**tables, sources={k: v.as_posix() for k, v in found.items() if v})
+
+
+def or_committed(path: Path) -> Path:
+    """Return `path`, or the committed file of that name where it is not there.
+
+    For what is a property of the code, not of a user's runs.
+    """
+    return path if path.is_file() else COMMITTED / path.parent.name / path.name
 
 
 def _there(path: Path) -> Path | None:
@@ -96,14 +122,12 @@ def _total(path: Path) -> float:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, float_precision="round_trip")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a table ({error}); make it again.") from error
-    needed = set(COORDINATES) if path.name.startswith("curves") else set()
-    if not needed <= set(frame.columns):
-        lacking = ", ".join(sorted(needed - set(frame.columns)))
-        raise UserError(f"{path} lacks the column(s) {lacking}; draw the figure again.")
+    kinds = KINDS.get(path.name, CURVES)
+    curves = path.name.startswith("curves")
+    frame = read_table(path, kinds, "draw the figure again" if curves else "make it again")
+    keys = [name for name in (*COORDINATES[:-1], "estimator") if name in frame.columns]
+    if curves and frame.duplicated(keys).any():
+        raise UserError(f"{path} holds a point twice; draw the figure again.")
     return frame
 
 

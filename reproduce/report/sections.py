@@ -1,7 +1,6 @@
 """What the report says, section by section; each from files, and each may be missing."""
 
 import base64
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from html import escape
@@ -11,11 +10,13 @@ from typing import Any
 import pandas as pd
 from markdown_it import MarkdownIt
 
-from reproduce.claims.evidence import Evidence
+from reproduce.claims.evidence import Evidence, or_committed
 from reproduce.claims.paper import CLAIMS, check_all
 from reproduce.claims.tables import details_table, summary_table
 from reproduce.comparison import FIGURE2_SPLITS, aligned
+from reproduce.errors import UserError
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
+from reproduce.files import read_json, read_table
 from reproduce.published import load_published
 from reproduce.report.panels import InteractivePanel, Kind, algorithms_of, panels
 from reproduce.tables import tables
@@ -104,7 +105,8 @@ def comparison(results: Path, evidence: Evidence) -> Section:
     for source in ("bounds", "likelihoods"):
         folder = Path(evidence.sources[source]).parent if source in evidence.sources else None
         if folder and (folder / "comparison.csv").is_file():
-            table = pd.read_csv(folder / "comparison.csv")
+            path = folder / "comparison.csv"
+            table = read_table(path, {"samples": float}, "draw the figure again")
             at = float(table["samples"].max()) if len(table) else 1e6
             parts.append(_markdown(tables(folder, at)) if len(table) else "")
     if not any(parts):
@@ -151,7 +153,7 @@ def diagnostics(results: Path, evidence: Evidence) -> Section:
 def estimators(results: Path, evidence: Evidence) -> Section:
     """Validation of the estimators of log p(x)."""
     title = "Are the estimators of log p(x) right?"
-    path = results / "estimators" / "tables.md"
+    path = or_committed(results / "estimators" / "tables.md")
     if not path.is_file():
         return Section("estimators", title, missing="make estimators")
     return Section("estimators", title, _markdown(path.read_text(encoding="utf-8")))
@@ -185,15 +187,15 @@ def ablations(results: Path, evidence: Evidence) -> Section:
 def step_sizes(results: Path, evidence: Evidence) -> Section:
     """How Adagrad's step sizes were chosen."""
     title = "How the step sizes were chosen"
-    names = [name for name in ("step_sizes", "step_sizes_figure2")
-             if (results / name / "step_sizes.csv").is_file()]  # fmt: skip
-    if not names:
+    folders = (results / name for name in ("step_sizes", "step_sizes_figure2"))
+    paths = [or_committed(folder / "step_sizes.csv") for folder in folders]
+    if not all(path.is_file() for path in paths):
         return Section("step-sizes", title, missing="make step-sizes")
-    from reproduce.step_sizes import choose
+    from reproduce.step_sizes import SCORES, choose
 
     rows = [["entry", "algorithm", "step size", "mean over seeds", "chosen"]]
-    for name in names:
-        scores = pd.read_csv(results / name / "step_sizes.csv")
+    for path in paths:
+        scores = read_table(path, SCORES, "restore it, or choose again with `make step-sizes`")
         chosen = {
             (row["entry"], row["algorithm"], row["step_size"])
             for row in choose(scores).to_dict("records")
@@ -222,13 +224,18 @@ def provenance(results: Path, evidence: Evidence) -> Section:
         path = Path(evidence.sources[source]).with_name("manifest.json")
         if not path.is_file():
             continue
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        rows += [
-            _made(figure, cell["id"], member)
-            for cell in manifest["cells"]
-            for member in cell["members"]
-            if member
-        ]
+        manifest = read_json(path, "draw the figure again")
+        try:
+            rows += [
+                _made(figure, cell["id"], member)
+                for cell in manifest["cells"]
+                for member in cell["members"]
+                if member
+            ]
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is no manifest of a figure ({error}); draw the figure again."
+            ) from error
     files = "".join(f"<li><code>{escape(path)}</code></li>" for path in evidence.sources.values())
     html = f"<p>Read from:</p><ul>{files}</ul>"
     if len(rows) > 1:

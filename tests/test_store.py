@@ -1,0 +1,99 @@
+"""The store: damaged files end in a sentence that names them, and strangers' files do not count."""
+
+import pytest
+
+from reproduce import config, exchange
+from reproduce.claims.evidence import gather
+from reproduce.errors import UserError
+from reproduce.store import Store
+from reproduce.trained import load_model, snapshots_of
+from reproduce.training import train
+
+LIKELIHOODS = "split,samples,estimator,settings,n_points,value,stderr,n_untrusted,seconds\n"
+CURVES = "dataset,n_latent,n_train,algorithm,seed,split,samples,value\n"
+POINT = "mnist,3,50000,aevb,0,test,20000,-100.0\n"
+
+
+@pytest.fixture
+def trained(tmp_path):
+    overrides = [
+        f"results={tmp_path}", "seeds=2", "samples=1000", "model.n_hidden=5", "model.n_latent=2",
+        "tracking=off",
+    ]  # fmt: skip
+    job = config.job_from(config.compose_config(overrides))
+    train(job, lambda *_: None)
+    return Store(job.store), job.cell
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("cell.json", "", "cell.json is not valid JSON"),
+        ("cell.json", "[]", "holds a list and no object"),
+        ("cell.json", "{}", "describes no cell"),
+        ("seed-0/manifest.json", b"\xff\xfe\x00", "manifest.json is not valid JSON"),
+        ("seed-0/manifest.json", "[]", "holds a list and no object"),
+        ("seed-0/manifest.json", '{"samples": "many"}', "samples is no whole number"),
+        ("seed-0/curve.csv", "split,samples\n", r"lacks the column\(s\) value"),
+        ("seed-0/curve.csv", "split,samples,value\ntest,many,1.0\n", "is not such a table"),
+        ("seed-0/curve.csv", "split,samples,value\ntest,1,high\n", "is not such a table"),
+        ("seed-0/curve.csv", "split,samples,value\n" + "test,1,2.0\n" * 2, "holds a point twice"),
+        ("seed-0/likelihood.csv", LIKELIHOODS + "test,1,ais,1,1,high,1,0,1\n", "is not such a"),
+    ],
+)
+def test_damaged_files_are_named(trained, name, text, said):
+    store, cell = trained
+    path = store.folder(cell) / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def read():
+        store.cell(cell.id)
+        store.manifest(cell, 0)
+        store.curve(cell, 0)
+        store.likelihoods(cell, 0)
+
+    with pytest.raises(UserError, match=said) as refusal:
+        read()
+    assert str(path) in str(refusal.value)
+
+
+def test_other_folders_beside_a_members_do_not_count(trained, tmp_path):
+    store, cell = trained
+    for name in ("seed-old/curve.csv", "seed-0/snapshots/mine.ckpt"):
+        path = store.folder(cell) / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("split,samples,value\n")
+    assert store.seeds(cell) == [0, 1]
+    assert snapshots_of(store, cell) == {1000: [0, 1]}
+    assert load_model(cell.id, tmp_path).n_members == 2
+    copied = exchange.export(store.root, tmp_path / "exported")
+    assert sorted(path.name for path in copied) == ["seed-0", "seed-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("figure1/laptop/curves.csv", CURVES + POINT * 2, "holds a point twice"),
+        ("figure1/laptop/curves.csv", CURVES + POINT.replace("20000", "x"), "is not such a table"),
+        ("diagnostics/diagnostics.csv", "id\n", r"lacks the column\(s\) dataset"),
+        ("estimators/errors.csv", "model\n", r"lacks the column\(s\) part"),
+    ],
+)
+def test_damaged_evidence_is_named(tmp_path, name, text, said):
+    whole = tmp_path / "figure1" / "laptop" / "curves.csv"
+    for path, content in ((whole, CURVES + POINT), (tmp_path / name, text)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with pytest.raises(UserError, match=said):
+        gather(tmp_path)
+
+
+def test_the_committed_validation_of_estimators_serves_where_there_is_no_other(tmp_path):
+    path = tmp_path / "figure1" / "laptop" / "curves.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(CURVES + POINT)
+    assert gather(tmp_path).sources["estimators"].endswith("reference/estimators/errors.csv")
+    own = tmp_path / "estimators" / "errors.csv"
+    own.parent.mkdir()
+    own.write_text("part,model,estimator,n_points,rmse\na,linear,hmc_kde,10,0.1\n")
+    assert gather(tmp_path).sources["estimators"] == own.as_posix()
