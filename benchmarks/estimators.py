@@ -34,6 +34,8 @@ from reproduce.trained import load_snapshots
 from reproduce.training import Job, last_mark
 
 FOLDER = Path("results/reference/estimators")
+STAND_IN_FOLDER = Path("results/estimators")
+"""Where MNIST cannot be had: the committed tables are not replaced by the digits'."""
 LATENTS = (1, 2, 3, 5, 10, 20)
 N_PIXELS, STD = 64, 0.25
 MISSED = 0.5  # nats
@@ -214,7 +216,9 @@ def main() -> int:
     terminal = cli.console()
     made = provenance()
     jobs, data_dir = make_jobs(overrides, terminal)
-    cli.ensure_writable(FOLDER)
+    on_mnist = {job.cell.dataset for job in jobs.values()} == {"mnist"}
+    folder = FOLDER if on_mnist else STAND_IN_FOLDER
+    cli.ensure_writable(folder)
     runner.run(list(jobs.values()), None, terminal)
     threads = available_cores()
     prepare(threads)
@@ -223,10 +227,10 @@ def main() -> int:
     gap_table = gaps(jobs, terminal)
     for name, rows in (("errors", points_table), ("bdmc", gap_table)):
         frame = pd.DataFrame(rows)
-        path = FOLDER / f"{name}.csv"
+        path = folder / f"{name}.csv"
         write_with(path, lambda temporary, frame=frame: frame.to_csv(temporary, index=False))
     text = f"{markdown(points_table)}\n\n{markdown(gap_table)}\n"
-    write_text(FOLDER / "tables.md", text)
+    write_text(folder / "tables.md", text)
     manifest = {
         "overrides": [given for given in overrides if given.split("=")[0] not in PLACES],
         "threads": threads,
@@ -236,7 +240,7 @@ def main() -> int:
         ],
         **made,
     }
-    write_json(FOLDER / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest)
     terminal.print(text, markup=False, highlight=False)
     return 0
 

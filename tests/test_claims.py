@@ -97,7 +97,21 @@ def test_speed_up_of_a_curve_shifted_by_a_factor_is_that_factor():
 def test_a_curve_above_the_level_from_its_first_mark_counts_from_there():
     flat = curves("aevb", lambda x: 0 * x + 100, seeds=1)
     slow = curves("wake_sleep", lambda x: 10 * x, seeds=1)
-    assert speed_up(flat, slow) == pytest.approx(2.5e8 / 1e4)
+    best = 10 * math.log10(2.5e8)  # of `slow`, at its end
+    assert speed_up(flat, slow) == pytest.approx(10 ** (0.99 * best / 10) / 1e4)
+
+
+def test_neither_noise_on_a_plateau_nor_a_fall_decides_the_speed_up():
+    fast = curves("aevb", lambda x: 100 + x, seeds=1)
+    plateau = curves("wake_sleep", lambda x: 0 * x + 100, seeds=1)
+    for lucky in (0, 5, len(MARKS) - 1):
+        noisy = plateau.reset_index(drop=True)
+        noisy.loc[lucky, "value"] = 100.5
+        assert speed_up(fast, noisy) == pytest.approx(1)
+    rises = curves("wake_sleep", lambda x: 10 * x, seeds=1).reset_index(drop=True)
+    falls = rises.copy()
+    falls.loc[len(MARKS) - 1, "value"] = -50.0
+    assert speed_up(fast, falls) == pytest.approx(speed_up(fast, rises[:-1]))
 
 
 def test_aevb_faster_and_better_holds_and_fails():

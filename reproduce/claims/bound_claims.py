@@ -59,8 +59,10 @@ def _faster(evidence: Evidence, claim: str, first: str, second: str) -> Iterator
 def speed_up(first: pd.DataFrame, second: pd.DataFrame) -> float:
     """How many times fewer samples `first` needs than `second` for what both reach.
 
-    The level is the lower of the two values at the last mark that both have; samples are read
-    where each curve first reaches it, linearly in log10(samples). A curve that is above it from
+    The level lies 1 % below the lower of the two best values up to the last mark that both have:
+    the best, because a curve may fall, and below it, because on a plateau noise would decide when
+    the very best value is reached. Samples are read where each curve first
+    reaches the level, linearly in log10(samples). A curve that is above it from
     its first mark counts as reaching it there, so that the ratio is then on the cautious side for
     that curve.
 
@@ -70,7 +72,8 @@ def speed_up(first: pd.DataFrame, second: pd.DataFrame) -> float:
         One seed's curve each: `samples`, `value`.
     """
     end = float(min(first["samples"].max(), second["samples"].max()))
-    level = min(value_at(first, end), value_at(second, end))
+    best = min(curve.loc[curve["samples"] <= end, "value"].max() for curve in (first, second))
+    level = best - SAME * abs(best)
     return _reaches(second, level) / _reaches(first, level)
 
 

@@ -24,8 +24,8 @@ class Claim:
 CLAIMS = {
     "1a": Claim(
         "AEVB converges faster than wake-sleep",
-        "AEVB needs fewer training samples to reach the lower of the two bounds that both have at "
-        "the end: the ratio of samples is above 1, in every panel of Figure 2, on both splits",
+        "AEVB needs fewer training samples to come within 1 % of the best bound that both reach: "
+        "the ratio of samples is above 1, in every panel of Figure 2, on both splits",
     ),
     "1b": Claim(
         "AEVB reaches a better bound than wake-sleep",
