@@ -79,6 +79,15 @@ def test_what_fails_and_what_diverges_is_said(run):
     assert [row[-1] for row in rows(lines)].count("done") == 1
 
 
+def test_a_job_that_cannot_be_tried_does_not_keep_the_others_from_training(run):
+    status, lines, err = run("model.n_latent=2,1e14", "seeds=1")
+    assert status == 2
+    assert "does not fit into memory" in err
+    found = rows(lines)
+    assert [row[4] for row in found[:2]][1] == "unknown"
+    assert [row[-1] for row in found].count("done") == 1
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
