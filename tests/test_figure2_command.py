@@ -185,6 +185,6 @@ def test_a_damaged_table_of_estimates_is_named(small, tmp_path):
     shutil.copytree(small, results)
     path = results / "runs" / run_id(results) / "seed-0" / "likelihood.csv"
     path.write_text("split,value\ntrain,1\n")
-    with pytest.raises(UserError, match=f"{path} should have the columns"):
+    with pytest.raises(UserError, match=rf"{path} lacks the column\(s\) "):
         figure.main([*SMALL, f"results={results}"])
     assert list(pd.read_csv(path).columns) != list(LIKELIHOOD_KINDS)  # nothing was overwritten

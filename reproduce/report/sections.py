@@ -156,7 +156,8 @@ def estimators(results: Path, evidence: Evidence) -> Section:
     path = or_committed(results / "estimators" / "tables.md")
     if not path.is_file():
         return Section("estimators", title, missing="make estimators")
-    return Section("estimators", title, _markdown(path.read_text(encoding="utf-8")))
+    html = _committed(results, path) + _markdown(path.read_text(encoding="utf-8"))
+    return Section("estimators", title, html)
 
 
 def published_estimator(results: Path, evidence: Evidence) -> Section:
@@ -212,7 +213,8 @@ def step_sizes(results: Path, evidence: Evidence) -> Section:
                     "chosen" if key in chosen else "",
                 ]
             )
-    return Section("step-sizes", title, _markdown(aligned(rows, right=(2, 3))))
+    html = _committed(results, paths[0]) + _markdown(aligned(rows, right=(2, 3)))
+    return Section("step-sizes", title, html)
 
 
 def provenance(results: Path, evidence: Evidence) -> Section:
@@ -241,6 +243,11 @@ def provenance(results: Path, evidence: Evidence) -> Section:
     if len(rows) > 1:
         html += _details("Every curve", _markdown(aligned(rows, right=(2, 3, 7))))
     return Section("provenance", "Where every curve comes from", html)
+
+
+def _committed(results: Path, path: Path) -> str:
+    """Say where what is shown does not come from the results folder."""
+    return "" if path.is_relative_to(results) else "<p>The committed ones:</p>"
 
 
 def _made(figure: str, name: str, member: dict[str, Any]) -> list[str]:
