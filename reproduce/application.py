@@ -53,6 +53,8 @@ def job_with_data(
     UserError
         For impossible values, or data that are not to be had.
     """
+    if settings.train is not True:
+        raise UserError("train=... is for figures, which can be drawn from what is there already.")
     job = config.job_from(settings)
     name = str(settings.data.name)
     used = cli.substitute_missing([name], job.data_dir, settings.data.fallback, terminal)[name]

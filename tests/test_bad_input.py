@@ -504,6 +504,7 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ("cell", ["samples=1e300"], "samples must be at most 1e+12"),
         ("cell", ["algorithm._target_=reproduce.aevb.AEBV"], "reproduce.aevb.AEBV"),
         ("figure", ["train=false"], "There is no curve to draw"),
+        ("cell", ["train=false"], "is for figures"),
         ("step sizes", ["selection.candidates=[]"], "nothing to choose from"),
         ("ablation", ["ablation.panels=[]"], "nothing to train"),
         ("dashboard", ["results=nowhere"], "There is no folder nowhere"),
