@@ -69,7 +69,8 @@ def table(found: pd.DataFrame) -> Table:
     result.add_column("there", no_wrap=True)
     for row in found.itertuples():
         result.add_row(
-            f"{dataset_name(str(row.dataset))} {row.n_latent} {algorithm_name(str(row.algorithm))}",
+            f"{dataset_name(str(row.dataset))}, N_z = {row.n_latent}, N = {row.n_train:,}, "
+            f"{algorithm_name(str(row.algorithm))}",
             f"{row.points:,}",
             f"{row.at_end:.1e}",
             f"{row.largest:.1e}",
