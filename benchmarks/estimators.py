@@ -42,7 +42,7 @@ MISSED = 0.5  # nats
 REFERENCE = Quadrature(log2_grid=16, n_local=1024, n_starts=24, n_modes=12)
 """Of part (c): the default with more of everything."""
 GAP_CHAINS = 16
-PLACES = ("data.dir", "results", "tracking")  # settings of where things lie, not of what they are
+PLACES = ("data.dir=", "results=", "tracking")  # settings of where things lie, not of what they are
 MODELS = {  # name: overrides, samples; the first two are cells of figure 2
     "N_train = 1,000, N_z = 3": ("n1000", 3, 3_000_000),
     "N_train = 50,000, N_z = 3": ("n50000", 3, 3_000_000),
@@ -232,7 +232,7 @@ def main() -> int:
     text = f"{markdown(points_table)}\n\n{markdown(gap_table)}\n"
     write_text(folder / "tables.md", text)
     manifest = {
-        "overrides": [given for given in overrides if given.split("=")[0] not in PLACES],
+        "overrides": [given for given in overrides if not given.startswith(PLACES)],
         "threads": threads,
         "cells": [
             {"id": job.cell.id, "manifest": Store(job.store).manifest(job.cell, 0)}

@@ -74,9 +74,13 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     ------
     hydra.errors.HydraException
         For what that sweeper does not know, such as an interval.
+    UserError
+        Where there is no job.
     """
     parsed = [one for one in _parse(overrides) if not one.is_hydra_override()]
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    if not jobs:
+        raise UserError("The sweep has no jobs: something in it, such as a glob, matches nothing.")
     return [tuple(job) for job in jobs]
 
 
@@ -117,8 +121,6 @@ def launch(
     if wrong := [key for key in OURS if key in given]:
         raise UserError(f"{wrong[0]} is not for setting: a sweep's records go below its results.")
     jobs = expand(overrides)
-    if not jobs:
-        raise UserError("The sweep has no jobs: something in it, such as a glob, matches nothing.")
     folder = _folder(jobs[0])
     divided = launchers.division(launcher, len(jobs), given)
     settings = launchers.fitting(launcher, divided, given)

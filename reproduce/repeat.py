@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from reproduce import cli
-from reproduce.claims.evidence import CURVES
 from reproduce.comparison import in_paper_order
 from reproduce.errors import UserError
 from reproduce.figures.style import algorithm_name, dataset_name
 from reproduce.files import read_table
 from reproduce.provenance import REPOSITORY
+from reproduce.store import CURVES_KINDS
 
 PANEL = ["dataset", "n_latent", "n_train", "algorithm"]
 VALUES = ["value", "stderr"]
@@ -89,7 +89,7 @@ def read_curves(folder: Path) -> pd.DataFrame:
     """
     path = folder / "curves.csv"
     advice = "give the folder of a drawn figure, such as results/figure1/laptop"
-    curves = read_table(path, CURVES, advice)
+    curves = read_table(path, CURVES_KINDS, advice)
     if curves.duplicated([name for name in curves.columns if name not in VALUES]).any():
         raise UserError(f"{path} holds a point twice; {advice}.")
     return curves

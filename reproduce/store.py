@@ -34,9 +34,11 @@ LIKELIHOOD_KINDS: dict[str, type] = {
     "split": str, "samples": int, "estimator": str, "settings": str, "n_points": int,
     "value": float, "stderr": float, "n_untrusted": int, "seconds": float,
 }  # fmt: skip
-CURVES_COLUMNS = [
-    "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value",
-]  # fmt: skip
+CURVES_KINDS: dict[str, type] = {
+    "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
+    "samples": int, "value": float,
+}  # fmt: skip
+"""Columns of `curves.csv` of a figure."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class Store:
         """Join the curves of a cell's members up to `limit` samples, labelled in full."""
         frames = [self.curve(cell, seed).assign(seed=seed) for seed in seeds]
         joined = pd.concat(
-            [f for f in frames if not f.empty] or [pd.DataFrame(columns=CURVES_COLUMNS)]
+            [f for f in frames if not f.empty] or [pd.DataFrame(columns=list(CURVES_KINDS))]
         )
         joined = joined[joined["samples"] <= limit].assign(
             dataset=cell.dataset,
@@ -219,7 +221,7 @@ class Store:
             n_train=cell.n_train,
             algorithm=cell.algorithm,
         )
-        return joined[CURVES_COLUMNS].reset_index(drop=True)
+        return joined[list(CURVES_KINDS)].reset_index(drop=True)
 
 
 def _read(path: Path, kinds: Mapping[str, type], once: Sequence[str]) -> pd.DataFrame:

@@ -38,8 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = multirun.hydra_settings(overrides)
     launcher = multirun.launcher_of(given)
     launchers.check_installed(launcher)
-    if not jobs:
-        raise UserError("The sweep has no jobs: something in it, such as a glob, matches nothing.")
     planned = plan(jobs, terminal)
     divided = launchers.division(launcher, len(jobs), given)
     seconds = durations(planned, divided)

@@ -9,12 +9,9 @@ from reproduce.errors import UserError
 from reproduce.figures.style import dataset_name
 from reproduce.files import read_table
 from reproduce.provenance import REPOSITORY
+from reproduce.store import CURVES_KINDS
 
-CURVES: dict[str, type] = {
-    "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
-    "samples": int, "value": float,
-}  # fmt: skip
-COORDINATES = list(CURVES)
+COORDINATES = list(CURVES_KINDS)
 COMMITTED = REPOSITORY / "results" / "reference"
 KINDS: dict[str, dict[str, type]] = {
     "errors.csv": {
@@ -122,7 +119,7 @@ def _total(path: Path) -> float:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    kinds = KINDS.get(path.name, CURVES)
+    kinds = KINDS.get(path.name, CURVES_KINDS)
     curves = path.name.startswith("curves")
     frame = read_table(path, kinds, "draw the figure again" if curves else "make it again")
     keys = [name for name in (*COORDINATES[:-1], "estimator") if name in frame.columns]
