@@ -66,6 +66,20 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
 
 
+def read_text(path: Path, advice: str) -> str:
+    """Read a text file in UTF-8.
+
+    Raises
+    ------
+    UserError
+        Where the file holds something else; it ends with `advice`.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise UserError(f"{path} is not text in UTF-8 ({error}); {advice}.") from error
+
+
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -75,8 +89,8 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
         Where the file holds something else; it ends with `advice`.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON or of the encoding
+        found = json.loads(read_text(path, advice))
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); {advice}.") from error
     if not isinstance(found, dict):
         raise UserError(f"{path} holds a {type(found).__name__} and no object; {advice}.")

@@ -27,7 +27,7 @@ from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
 from reproduce.runtime import available_cores, choose_device, is_out_of_memory
 from reproduce.store import Store
-from reproduce.training import Job, Report, train
+from reproduce.training import Job, Report, last_mark, train
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,16 @@ class _Board:
         """Print the last point of a finished job."""
         self.done += 1
         self.progress.update(self.task, description=f"training ({self.done}/{self.jobs} jobs)")
-        store = Store(job.store)
-        curves = [store.curve(job.cell, seed) for seed in job.seeds]
-        values = {
-            split: [v.iloc[-1] for c in curves if len(v := c.loc[c["split"] == split, "value"])]
+        curves = Store(job.store).curves(job.cell, job.seeds, last_mark(job))
+        ends = curves.groupby(["split", "seed"])["value"].last().groupby("split").mean()
+        shown = "   ".join(
+            f"{split} {ends[split]:9.2f}"
             for split in ("train", "test", "train_log_joint")
-        }
-        shown = "   ".join(f"{split} {sum(v) / len(v):9.2f}" for split, v in values.items() if v)
+            if split in ends
+        )
         label = f"{job.cell.dataset:<17} N_z={job.cell.n_latent:<4}{job.cell.algorithm:<11}"
-        self.console.print(f"{label} {job.samples:.1e} samples   {shown}   nats", highlight=False)
+        reach = f"{last_mark(job):.1e} samples"
+        self.console.print(f"{label} {reach}   {shown}   nats", highlight=False)
 
 
 _reports: Any = None

@@ -87,6 +87,16 @@ def test_an_empty_folder_is_one_sentence(tmp_path):
         report.main(["a", "b"])
 
 
+def test_a_table_that_is_no_text_is_one_sentence(tmp_path):
+    figure, folder = tmp_path / "figure1" / "laptop", tmp_path / "diagnostics"
+    figure.mkdir(parents=True)
+    folder.mkdir()
+    curve("aevb", -130).to_csv(figure / "curves.csv", index=False)
+    (folder / "table.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"diagnostics/table\.md is not text in UTF-8"):
+        report.render(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:

@@ -22,6 +22,9 @@ from reproduce.comparison import FIGURE2_SPLITS, over_seeds
 from reproduce.figures import style
 from reproduce.figures.style import AlgorithmStyle
 
+LEAST_RANGE = 5.0
+"""Of the samples on an axis, last to first."""
+
 DASHES = {"train": "-", "test": (0, (3.2, 1.6))}
 """Line style of a published split and of ours that is compared with it."""
 
@@ -65,7 +68,10 @@ def axis_for(dataset: str, ours: Sequence[pd.DataFrame]) -> Axis:
     frame = frame[frame["split"].isin(FIGURE2_SPLITS.values()) & np.isfinite(frame["value"])]
     if frame.empty:
         return Axis((1e5, 1e8), (0, 1))
-    x_low, x_high = frame["samples"].min() / 1.15, frame["samples"].max() * 1.15
+    first, last = frame["samples"].min(), frame["samples"].max()
+    # A curve of one or two marks still gets room for two of the ticks 1, 2 and 5.
+    room = max(1.15, (LEAST_RANGE * first / last) ** 0.5)
+    x_low, x_high = first / room, last * room
     # Tukey's outer fences: one diverging seed must not flatten every other curve.
     quarter, three_quarters = frame["value"].quantile([0.25, 0.75])
     fence = 3 * (three_quarters - quarter)
@@ -204,5 +210,5 @@ def _curve(frame: pd.DataFrame, algorithm: str, split: str) -> pd.DataFrame:
 
 def _one_two_five(value: float, _position: int | None = None) -> str:
     exponent = int(np.floor(np.log10(value) + 1e-9))
-    mantissa = round(value / 10**exponent)
-    return f"$10^{exponent}$" if mantissa == 1 else rf"${mantissa}{{\cdot}}10^{exponent}$"
+    mantissa = f"{value / 10**exponent:.3g}"
+    return f"$10^{exponent}$" if mantissa == "1" else rf"${mantissa}{{\cdot}}10^{exponent}$"

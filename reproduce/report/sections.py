@@ -16,7 +16,7 @@ from reproduce.claims.tables import details_table, summary_table
 from reproduce.comparison import FIGURE2_SPLITS, aligned
 from reproduce.errors import UserError
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
-from reproduce.files import read_json, read_table
+from reproduce.files import read_json, read_table, read_text
 from reproduce.published import load_published
 from reproduce.report.panels import InteractivePanel, Kind, algorithms_of, panels
 from reproduce.tables import tables
@@ -146,7 +146,7 @@ def diagnostics(results: Path, evidence: Evidence) -> Section:
             "diagnostics", "What the latent space is used for", missing="make diagnostics"
         )
     html = _picture(folder / "kl.png", "KL divergence of each latent dimension, by rank")
-    html += _markdown((folder / "table.md").read_text(encoding="utf-8"))
+    html += _markdown_in(folder / "table.md")
     return Section("diagnostics", "What the latent space is used for", html)
 
 
@@ -156,7 +156,7 @@ def estimators(results: Path, evidence: Evidence) -> Section:
     path = or_committed(results / "estimators" / "tables.md")
     if not path.is_file():
         return Section("estimators", title, missing="make estimators")
-    html = _committed(results, path) + _markdown(path.read_text(encoding="utf-8"))
+    html = _committed(results, path) + _markdown_in(path)
     return Section("estimators", title, html)
 
 
@@ -168,7 +168,7 @@ def published_estimator(results: Path, evidence: Evidence) -> Section:
         return Section(name, title, missing="make published-estimator")
     alt = "Differences from the published log p(x), near exact and by the 2013 code's estimator"
     html = _picture(folder / "published_estimator.png", alt)
-    return Section(name, title, html + _markdown((folder / "table.md").read_text("utf-8")))
+    return Section(name, title, html + _markdown_in(folder / "table.md"))
 
 
 def ablations(results: Path, evidence: Evidence) -> Section:
@@ -179,7 +179,7 @@ def ablations(results: Path, evidence: Evidence) -> Section:
             parts.append(f"<h3>{escape(folder.name.replace('_', ' '))}</h3>")
             alt = f"Curves of the variants of the ablation {folder.name}; the table has the values"
             parts.append(_picture(folder / f"{folder.name}.png", alt))
-            parts.append(_markdown((folder / "table.md").read_text(encoding="utf-8")))
+            parts.append(_markdown_in(folder / "table.md"))
     if not parts:
         return Section("ablations", "Ablations", missing="make ablation")
     return Section("ablations", "Ablations", "".join(parts))
@@ -279,6 +279,10 @@ def _markdown(text: str) -> str:
     html = MarkdownIt("commonmark").enable("table").render(text)
     opened = '<div class="table" tabindex="0" role="region" aria-label="table"><table>'
     return html.replace("<table>", opened).replace("</table>", "</table></div>")
+
+
+def _markdown_in(path: Path) -> str:
+    return _markdown(read_text(path, "make it again, or remove its folder"))
 
 
 def _details(summary: str, html: str) -> str:

@@ -184,6 +184,18 @@ def test_smoke_panels_stand_side_by_side_on_axes_from_the_data():
         assert ax.get_ylabel()
 
 
+def test_a_curve_of_one_mark_has_ticks_that_differ():
+    panels = SMOKE[:1]
+    figure = build(curves(panels, marks=MARKS[:1]), PUBLISHED, panels)
+    figure.canvas.draw()
+    ax = axes_of(figure)["digits-5"]
+    low, high = ax.get_xlim()
+    labels = [t.get_text() for t in ax.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert len(labels) >= 2
+    assert len(set(labels)) == len(labels)
+    assert r"$2{\cdot}10^4$" in labels
+
+
 def test_a_further_algorithm_is_drawn_beside_the_papers():
     panel = Panel("mnist", 10)
     figure = build(curves([panel], algorithms=("aevb", "mine")), PUBLISHED, [panel])

@@ -7,9 +7,11 @@ from scipy import stats
 
 from likelihood_models import draw, small, summed
 from reproduce.errors import UserError
+from reproduce.likelihood import importance, modes
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.importance import Importance
 from reproduce.likelihood.pareto import pareto_k
+from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 from reproduce.models.gaussian import DiagonalGaussian
@@ -41,6 +43,39 @@ def test_linear_gaussian(n_latent, tolerance):
     assert error.abs().max() < tolerance
     assert 0.4 < float(error.square().mean().sqrt() / found.stderr.mean()) < 1.6
     assert found.trusted.all()
+
+
+def test_effective_sample_size_is_the_second_moment_of_the_weights():
+    """With the prior as proposal in one dimension: p(x)² / E[p(x|z)²], both by summation."""
+    target, x = small(BernoulliDecoder, 1, std=0.4)
+    n_samples = 200_000
+    found = Importance(n_samples, proposal="prior")(target, x, (0, 1))
+    line = torch.linspace(-8, 8, 4001)
+    z = line.view(1, -1, 1).expand(target.n_members, -1, -1)
+    likelihood = target.likelihood.shared_log_likelihood(x, z).double().exp()
+    mass = torch.from_numpy(stats.norm.pdf(line.numpy())).view(1, -1, 1) * (line[1] - line[0])
+    exact = (likelihood * mass).sum(1).square() / (likelihood.square() * mass).sum(1)
+    assert torch.allclose(found.diagnostics["ess"].double() / n_samples, exact, rtol=0.03)
+    assert exact.min() < 0.6  # the weights differ
+
+
+def test_the_proposal_is_wider_than_the_posterior():
+    """By a tenth and by two, where the posterior is Gaussian; the prior has the last word."""
+    model = LinearGaussian.random(2, 64, 0.25, seeds=(0,))
+    x = draw(model, 3, 64)
+    grid = PriorGrid.sobol(2, 10, 1, model.target.device)
+    source = generator("cpu", 0, "wider")
+    noise = torch.randn(1, 20_000, 3, 2, generator=source)
+    uniform = torch.rand(1, 20_000, 3, generator=source)
+    narrow, wide, prior = importance._around(modes.search(model.target, x, grid))
+    mean, covariance = model.posterior(x)
+    std = covariance.diagonal(dim1=-2, dim2=-1).sqrt().float().unsqueeze(1)
+    for part, factor in ((narrow, 1.1), (wide, 2.0)):
+        drawn = part.sample(noise, uniform)
+        assert torch.allclose(drawn.mean(1), mean.float(), atol=0.01)
+        assert torch.allclose(drawn.std(1), (factor * std).expand(1, 3, 2), rtol=0.03)
+    assert torch.equal(prior.sample(noise, uniform), noise)
+    assert narrow.share + wide.share + prior.share == pytest.approx(1)
 
 
 def test_two_modes():
@@ -133,6 +168,22 @@ def test_pareto_k_of_known_tails():
             fits.append(stats.genpareto.fit(tail[1:] - tail[0], floc=0)[0])
         assert abs(found.mean() - k) < 0.05
         assert np.abs(found[:10] - fits).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "expected"),
+    [
+        (30, 0.3, 0.38546591400268604),
+        (100, 0.9, 0.7205967434897376),
+        (400, 0.3, 0.33560832058231677),
+        (5000, 0.9, 0.8734800689174953),
+    ],
+)
+def test_pareto_k_is_arvizs(n, k, expected):
+    """`psislw(-log_weight)` of arviz-stats 0.8.0, at quantiles of a generalised Pareto."""
+    weight = stats.genpareto.isf((np.arange(n) + 0.5) / n, k)
+    found = pareto_k(torch.from_numpy(np.log(weight)).view(1, -1, 1))
+    assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
 def test_pareto_k_of_bounded_weights_is_small_and_of_few_unknown():

@@ -64,6 +64,8 @@ def test_the_multiple_is_the_best_of_ten_by_leaving_one_out():
             chosen.add(round(best, 4))
     assert len(chosen) > 1
     assert len(MULTIPLES) == 10
+    authors = np.exp((np.arange(10) - 5) / 2)  # of 2013
+    assert list(MULTIPLES) == pytest.approx(list(authors))
 
 
 def test_it_integrates_to_one():
