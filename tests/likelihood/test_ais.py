@@ -5,9 +5,12 @@ import torch
 
 from likelihood_models import draw, small, summed
 from reproduce.errors import UserError
+from reproduce.likelihood import ais
 from reproduce.likelihood.ais import Ais, bidirectional, simulate
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
+from reproduce.randomness import generator
+from reproduce.samplers.hmc import hmc_step
 
 QUICK = {"n_temperatures": 200, "n_chains": 16}
 
@@ -62,6 +65,34 @@ def test_decoders_against_brute_force(decoder):
     found = Ais(**QUICK)(target, x, (0, 1))
     error = (found.value - summed(target, x)).abs()
     assert (error < 5 * found.stderr + 0.02).all()
+
+
+@pytest.mark.parametrize("n_temperatures", [2, 6])
+def test_inverse_weights_of_the_way_back_average_to_one_over_p(n_temperatures, monkeypatch):
+    """Exactly, however few temperatures: E[1 / w] = 1 / p(x), from exact samples of p(z|x)."""
+    model = LinearGaussian.random(1, 8, 3.0, seeds=(0,))
+    x = draw(model, 1, 8)
+    mean, covariance = model.posterior(x)
+    rows = 4_000
+    monkeypatch.setattr(ais, "BATCH", rows)  # one pilot
+    noise = torch.randn(1, rows, 1, generator=generator("cpu", 0, "way back"))
+    z = (mean + covariance.sqrt() * noise).float()
+    upper = Ais(n_temperatures, n_chains=2).reverse(model.target, x.expand(1, rows, 8), z, (0,))
+    inverse = (model.exact(x) - upper).exp()  # p(x) / w
+    assert abs(float(inverse.mean()) - 1) < 4 * float(inverse.std()) / rows**0.5
+    assert float(inverse.std()) / rows**0.5 < 0.02
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_acceptance_is_the_share_of_transitions(monkeypatch, accepts):
+    def step(*arguments):
+        chains, accepted = hmc_step(*arguments)
+        return chains, torch.full_like(accepted, accepts)
+
+    monkeypatch.setattr(ais, "hmc_step", step)
+    target, x = small(BernoulliDecoder, 2)
+    found = Ais(n_temperatures=7, n_chains=4)(target, x, (0, 1))
+    assert torch.equal(found.diagnostics["acceptance_rate"], torch.full_like(x[..., 0], accepts))
 
 
 def test_simulated_data_are_the_models():

@@ -6,9 +6,9 @@ import torch
 from likelihood_models import draw, small, summed
 from reproduce.errors import UserError
 from reproduce.likelihood.exact import LinearGaussian, Square
-from reproduce.likelihood.modes import mode_mixture
+from reproduce.likelihood.modes import mode_mixture, search
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.quadrature import Quadrature, log_density_ratio
+from reproduce.likelihood.quadrature import SCRAMBLES, Quadrature, log_density_ratio
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder, GaussianIdentityDecoder
 from reproduce.models.gaussian import standard_normal_log_prob
 
@@ -88,6 +88,18 @@ def test_the_two_scrambles_differ_as_the_error_does():
     found = Quadrature(log2_grid=13, n_local=64)(model.target, x, (0, 1))
     error = (found.value - model.exact(x)).square().mean().sqrt()
     assert 0.3 < float(error / found.stderr.square().mean().sqrt()) < 3
+
+
+def test_the_local_points_of_the_two_scrambles_are_independent():
+    """Or their agreement would say nothing where the grid is too coarse to matter."""
+    model = LinearGaussian.random(3, 64, 0.07, seeds=(0,))
+    x = draw(model, 2, 64)
+    mixture = search(model.target, x, PriorGrid.sobol(3, 10, 5, torch.device("cpu")))
+    mean = model.posterior(x)[0].float()
+    one, other = (Quadrature()._local_points(mixture, scramble) - mean for scramble in SCRAMBLES)
+    assert torch.equal(one + mean, Quadrature()._local_points(mixture, SCRAMBLES[0]))
+    closest = (one.unsqueeze(2) - other.unsqueeze(1)).norm(dim=-1).amin(2)  # any point to any
+    assert closest.min() > 0
 
 
 def test_the_ratio_of_densities_by_monomials():
