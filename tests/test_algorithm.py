@@ -164,6 +164,24 @@ def test_running_bound_is_the_mean_of_the_minibatches_since_the_mark(images):
     assert torch.allclose(built.running_bound(), torch.stack(seen[-BLOCK_STEPS:]).double().mean(0))
 
 
+def test_training_images_are_evaluated_up_to_the_ten_thousandth():
+    bytes_ = torch.randint(256, (10_100, 4), generator=torch.Generator().manual_seed(0))
+    bytes_ = bytes_.to(torch.uint8)
+    changed = bytes_.clone()
+    changed[10_000:] = 255 - changed[10_000:]
+    touched = changed.clone()
+    touched[9_999] = 255 - touched[9_999]
+    of_train, of_test = [], []
+    for pixels in (bytes_, changed, touched):
+        images = ImageData("made_up", pixels, pixels, 1 / 256, (2, 2), "", "")
+        built = algorithm("aevb", images)
+        of_train.append(built.evaluate("train"))
+        of_test.append(built.evaluate("test"))
+    assert torch.equal(of_train[0], of_train[1])
+    assert not torch.equal(of_train[0], of_train[2])
+    assert not torch.equal(of_test[0], of_test[1])  # test images are all evaluated
+
+
 def test_evaluation_is_the_bound_over_the_split(images):
     built = algorithm("aevb", images)
     x = images.test.float() * images.scale

@@ -200,6 +200,8 @@ def test_monte_carlo_em_at_both_sizes(mcem_small, mcem_large, competitive, behin
     assert overall(found(check, "3a")) == "holds"
     assert [f.verdict for f in found(check, "3b")] == [competitive]
     assert overall(found(check, "3c")) == behind
+    against_aevb = [f.verdict for f in found(check, "3c") if f.algorithms == ("aevb", "mcem")]
+    assert set(against_aevb) == {behind}  # one nat behind AEVB is not far behind
     assert found(check, "3a")[0].stderr_images == 1.5
 
 

@@ -31,7 +31,7 @@ def trained(tmp_path):
         ("cell.json", "", "cell.json is not valid JSON"),
         ("cell.json", "[]", "holds a list and no object"),
         ("cell.json", "{}", "describes no cell"),
-        ("seed-0/manifest.json", b"\xff\xfe\x00", "manifest.json is not valid JSON"),
+        ("seed-0/manifest.json", b"\xff\xfe\x00", "manifest.json is not text in UTF-8"),
         ("seed-0/manifest.json", "[]", "holds a list and no object"),
         ("seed-0/manifest.json", '{"samples": "many"}', "samples is no whole number"),
         ("seed-0/curve.csv", "split,samples\n", r"lacks the column\(s\) value"),
