@@ -1,0 +1,37 @@
+"""What a run says of its jobs when they are finished."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from reproduce import config, runner
+from reproduce.store import Store
+
+
+def run(folder, *overrides):
+    """Train one cell of the digits; return its configuration's job and the line printed for it."""
+    settings = [*overrides, "data=digits", "model.n_hidden=10", f"results={folder}", "tracking=off"]
+    job = config.job_from(config.compose_config(settings))
+    out = io.StringIO()
+    runner.run([job], 1, Console(file=out, width=200), bar=False)
+    (line,) = [one for one in out.getvalue().splitlines() if "nats" in one]
+    return job, line
+
+
+def test_a_finished_job_is_named_at_the_mark_it_stopped_at(tmp_path):
+    """A block is ten minibatches, so 2,000 samples in minibatches of 2,000 are 20,000."""
+    _, line = run(tmp_path, "samples=2000", "algorithm.batch_size=2000")
+    assert "2.0e+04 samples" in line
+
+
+def test_a_member_that_went_farther_counts_at_the_jobs_end(tmp_path):
+    run(tmp_path, "samples=40000", "seeds=1")
+    job, line = run(tmp_path, "samples=20000", "seeds=2")
+    curves = Store(job.store).curves(job.cell, (0, 1), 40_000)
+    ends = curves[(curves["split"] == "test") & (curves["samples"] == 20_000)]["value"]
+    assert len(ends) == 2
+    assert "2.0e+04 samples" in line
+    printed = float(re.search(r"test +(-?\d+\.\d+)", line).group(1))
+    assert printed == pytest.approx(ends.mean(), abs=0.005)
