@@ -84,4 +84,5 @@ class _OneDNN(torch.autograd.Function):
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
     """Multiply each member by itself, so that none rounds otherwise for those beside it."""
     products = [single_product(x, y) for x, y in zip(a.unbind(), b.unbind(), strict=True)]
+    # In place: autograd lets nobody add a bias to a view that a function of our own returned.
     return products[0].unsqueeze_(0) if len(products) == 1 else torch.stack(products)

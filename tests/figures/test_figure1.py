@@ -184,6 +184,13 @@ def test_smoke_panels_stand_side_by_side_on_axes_from_the_data():
         assert ax.get_ylabel()
 
 
+def test_a_panel_says_that_ours_ends_before_its_axis_begins():
+    panel = Panel("freyface", 2)
+    figure = build(curves([panel], marks=MARKS[:2], level=560.0), PUBLISHED, [panel])
+    (note,) = axes_of(figure)["freyface-2"].findobj(lambda artist: artist.get_gid() == "note")
+    assert note.get_text() == "ours: 5e4 samples, 2 seeds, left of 1e5"
+
+
 def test_a_curve_of_one_mark_has_ticks_that_differ():
     panels = SMOKE[:1]
     figure = build(curves(panels, marks=MARKS[:1]), PUBLISHED, panels)
