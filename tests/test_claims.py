@@ -87,6 +87,12 @@ def test_the_seeds_that_would_tell_do_tell_at_that_spread():
     assert "100 seeds" in judge(Effect.over_seeds([1e-6, 1.0, -1.0]), 0.0)[1]
 
 
+def test_seeds_that_all_lie_at_the_threshold_ask_for_marks_not_for_seeds():
+    verdict, tell = judge(Effect.over_seeds([0.0, 0.0, 0.0]), 0.0)
+    assert verdict == "cannot be told"
+    assert tell.startswith("more marks")
+
+
 def test_speed_up_of_a_curve_shifted_by_a_factor_is_that_factor():
     slow = curves("wake_sleep", lambda x: 10 * x, seeds=1)
     fast = curves("aevb", lambda x: 10 * (x + math.log10(4)), seeds=1)

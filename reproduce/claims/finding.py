@@ -154,6 +154,8 @@ def judge(
         return ("holds" if exceeds else "does not hold"), ""
     if effect.high < threshold:
         return ("does not hold" if exceeds else "holds"), ""
+    if effect.low == effect.high:
+        return "cannot be told", "more marks: no seed shows any difference between these"
     seeds = effect.seeds_to_tell(threshold)
     if seeds is None:
         return "cannot be told", f"more than {MOST_SEEDS_WORTH_NAMING} seeds at this spread"

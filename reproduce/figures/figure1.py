@@ -159,7 +159,8 @@ def _footnote(first: str | None, published: bool) -> str:
     sentences = [
         first.strip() if first else "",
         "Lines: mean over seeds; the marker is where ours ends.",
-        "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
+        "Band: from the lowest to the highest seed"
+        + (" (95 % intervals are in comparison.csv)." if published else "."),
         "Under each title: training samples reached and seeds.",
         "Train lines are running means of the minibatch bounds since the previous mark"
         + (", as in the paper" if published else "")

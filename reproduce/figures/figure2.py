@@ -240,7 +240,8 @@ def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> st
         "estimates, and left out of mean and band outside them."
         if _has_gaps(estimates)
         else "",
-        "Band: from the lowest to the highest seed (95 % intervals are in comparison.csv).",
+        "Band: from the lowest to the highest seed"
+        + (" (95 % intervals are in comparison.csv)." if published else "."),
         "Light lines behind: the curves published by Kingma & Welling (2013, Figure 3), which "
         "their own estimator (HMC and a density fitted to its samples) gave."
         if published

@@ -164,6 +164,9 @@ def test_legend_and_footnote_explain_what_is_drawn(nine):
     assert legend_of(own)[-1] == "Wake-Sleep (test)"
     assert footnote_of(own).startswith("Budget smoke. Lines")
     assert "Kingma" not in footnote_of(own)
+    # Intervals are in the comparison with the paper, in which its panels only appear.
+    assert "comparison.csv" in footnote
+    assert "comparison.csv" not in footnote_of(own)
 
 
 def test_smoke_panels_stand_side_by_side_on_axes_from_the_data():

@@ -98,6 +98,7 @@ def test_other_data_have_axes_of_their_own_and_their_name():
     assert ax.get_ylim()[1] > -120
     footnote = next(t.get_text() for t in figure.texts if t.get_gid() == "footnote")
     assert "published" not in footnote
+    assert "comparison.csv" not in footnote
 
 
 def test_the_footnote_names_estimator_and_points():
