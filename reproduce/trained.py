@@ -125,7 +125,9 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
 
 
 def find_cell(store: Store, run: str) -> Cell:
-    """Return the one cell whose id is `run` or begins with it.
+    """Return the one cell whose id is `run` or begins with it, at the end of a word if any does.
+
+    So `mnist-aevb-z20` is not in doubt where there is z200, too.
 
     Raises
     ------
@@ -133,7 +135,11 @@ def find_cell(store: Store, run: str) -> Cell:
         Where there is none, or several.
     """
     known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
-    matches = [name for name in known if name == run] or [n for n in known if n.startswith(run)]
+    matches = (
+        [name for name in known if name == run]
+        or [name for name in known if name.startswith(f"{run}-")]
+        or [name for name in known if name.startswith(run)]
+    )
     if len(matches) != 1:
         problem = f"Several runs begin with {run!r}" if matches else f"There is no run {run!r}"
         listed = ", ".join(matches or known) or "none yet"

@@ -11,8 +11,9 @@ from scipy import stats
 from reproduce.claims import __main__ as command
 from reproduce.claims.bound_claims import speed_up
 from reproduce.claims.evidence import Evidence, gather
-from reproduce.claims.finding import Effect, judge, overall, prediction_interval
+from reproduce.claims.finding import Effect, Finding, judge, overall, prediction_interval
 from reproduce.claims.paper import check_all
+from reproduce.claims.tables import summary_table
 from reproduce.errors import UserError
 from reproduce.published import load_published
 
@@ -91,6 +92,20 @@ def test_seeds_that_all_lie_at_the_threshold_ask_for_marks_not_for_seeds():
     verdict, tell = judge(Effect.over_seeds([0.0, 0.0, 0.0]), 0.0)
     assert verdict == "cannot be told"
     assert tell.startswith("more marks")
+
+
+def test_the_summary_says_of_how_many_open_places_its_answer_is():
+    def answer(tells):
+        places = [
+            Finding("1a", "", 1.0, 0.5, 2.0, "", 3, "cannot be told" if tell else "holds", tell)
+            for tell in tells
+        ]
+        row = next(line for line in summary_table(places).splitlines() if "| 1a " in line)
+        return row.split("|")[-2].strip()
+
+    assert answer(["a", "b", "b", ""]) == "b (2 of 3)"
+    assert answer(["b", "b", ""]) == "b"
+    assert answer(["", ""]) == ""
 
 
 def test_speed_up_of_a_curve_shifted_by_a_factor_is_that_factor():

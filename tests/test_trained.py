@@ -3,6 +3,7 @@ import torch
 
 from reproduce import config, load_model, training
 from reproduce.errors import UserError
+from reproduce.trained import find_cell
 from reproduce.training import train
 
 
@@ -31,6 +32,17 @@ def test_finished_models_load_as_a_stack_with_their_trained_weights(results):
     for seed, value in enumerate(algorithm.evaluate("test").tolist()):
         curve = store.curve(cell, seed)
         assert value == curve.loc[curve["split"] == "test", "value"].iloc[-1]
+
+
+def test_a_run_named_to_the_end_of_a_word_is_not_taken_for_a_longer_word(tmp_path):
+    store = training.Store(tmp_path / "runs")
+    for latent in (2, 20, 200):
+        overrides = ["data=digits", f"model.n_latent={latent}"]
+        store.write_cell(config.cell_from(config.compose_config(overrides)))
+    assert find_cell(store, "digits-aevb-z20").n_latent == 20
+    assert find_cell(store, "digits-aevb-z200-n1").n_latent == 200
+    with pytest.raises(UserError, match="Several runs begin with 'digits-aevb-z'"):
+        find_cell(store, "digits-aevb-z")
 
 
 def test_what_cannot_be_loaded_is_said_with_what_can(results, tmp_path):

@@ -64,7 +64,7 @@ CLAIMS = {
         "over images",
     ),
     "5a": Claim(
-        "Appendix D's estimator is good up to 5 dimensions",
+        "Appendix D's estimator is good up to 5 dimensions (one mode)",
         "its RMSE against the closed form of linear-Gaussian models is below 0.5 nat",
     ),
     "5b": Claim(

@@ -28,7 +28,6 @@ def summary_table(findings: Sequence[Finding]) -> str:
             continue
         count = Counter(finding.verdict for finding in mine)
         verdict = overall(mine)
-        tells = Counter(finding.tell for finding in mine if finding.tell)
         rows.append(
             [
                 claim,
@@ -38,7 +37,7 @@ def summary_table(findings: Sequence[Finding]) -> str:
                 str(count["does not hold"]),
                 str(count["cannot be told"]),
                 _range(mine),
-                tells.most_common(1)[0][0] if tells else "",
+                _what_would_tell(mine),
             ]
         )
     return aligned(rows, right=(3, 4, 5))
@@ -50,6 +49,15 @@ def _range(findings: Sequence[Finding]) -> str:
         return ""
     low, high = _number(min(effects)), _number(max(effects))
     return f"{low if low == high else f'{low} to {high}'} {findings[0].unit}"
+
+
+def _what_would_tell(findings: Sequence[Finding]) -> str:
+    """The most frequent answer, and of how many open places it is where not of all."""
+    tells = Counter(finding.tell for finding in findings if finding.tell)
+    if not tells:
+        return ""
+    ((tell, count),) = tells.most_common(1)
+    return tell if count == tells.total() else f"{tell} ({count} of {tells.total()})"
 
 
 def missing(claim: str) -> str:
