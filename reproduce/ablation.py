@@ -5,12 +5,14 @@ results/ablations/<name>/.
 """
 
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from reproduce import cli, config, runner
 from reproduce.comparison import (
@@ -29,6 +31,7 @@ from reproduce.provenance import provenance
 from reproduce.published import load_published, value_at
 from reproduce.store import Store
 from reproduce.training import Job, last_mark
+from reproduce.values import shown, texts
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ class Variant:
 def variants(settings: DictConfig, overrides: Sequence[str]) -> list[Variant]:
     """Return every variant of every panel."""
     about = settings.ablation
+    panels, changed = _panels(about.panels), _changes(about.variants)
     return [
         Variant(
-            str(name),
+            name,
             config.job_from(
                 config.compose_config(
                     [
@@ -67,9 +71,34 @@ def variants(settings: DictConfig, overrides: Sequence[str]) -> list[Variant]:
                 )
             ),
         )
-        for panel in about.panels
-        for name, changes in about.variants.items()
+        for panel in panels
+        for name, changes in changed.items()
     ]
+
+
+def _panels(given: Any) -> list[DictConfig]:
+    entries: list[Any] = list(given) if isinstance(given, ListConfig) else [None]
+    for entry in entries:
+        if not isinstance(entry, DictConfig) or set(entry) != {"data", "n_latent", "algorithm"}:
+            raise UserError(
+                "ablation.panels must be a list such as "
+                f"[{{data:mnist,n_latent:10,algorithm:aevb}}], not {shown(given)}."
+            )
+        if entries.count(entry) > 1:
+            raise UserError(f"ablation.panels has {entry} twice.")
+    return entries
+
+
+def _changes(given: Any) -> dict[str, list[str]]:
+    if not isinstance(given, DictConfig):
+        raise UserError(
+            "ablation.variants must map names to lists of overrides, such as "
+            f"{{wide:[model.n_hidden=1000]}}, not {shown(given)}."
+        )
+    return {
+        str(name): texts(f"ablation.variants.{name}", changes, "[model.n_hidden=1000]")
+        for name, changes in given.items()
+    }
 
 
 def collect(found: Sequence[Variant]) -> pd.DataFrame:
@@ -187,10 +216,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     datasets = dict.fromkeys(job.cell.dataset for job in jobs)
     cli.substitute_missing(datasets, config.data_dir(settings), "error", terminal)
     name = str(settings.ablation.name)
+    if not re.fullmatch(r"\w+", name):
+        raise UserError(
+            f"ablation.name may have letters, digits and underscores, not {shown(name)}."
+        )
     folder = config.results_folder(settings) / "ablations" / name
     cli.ensure_writable(folder)
     diverged = runner.run(jobs, config.workers(settings), terminal)
     curves = collect(found)
+    if curves.empty:
+        raise UserError(cli.NOTHING_TO_DRAW)
     write_with(folder / "curves.csv", lambda path: curves.to_csv(path, index=False))
     comparison = compared(curves)
     write_with(folder / "comparison.csv", lambda path: comparison.to_csv(path, index=False))
@@ -215,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     write_json(folder / "manifest.json", about)
     cli.report_divergence(diverged, terminal)
-    terminal.print(text, markup=False, highlight=False)
+    terminal.print(text, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)
     return 0
 

@@ -150,6 +150,10 @@ class Algorithm(pl.LightningModule):
     @classmethod
     def block_samples_of(cls, settings: Mapping[str, Any], n_train: int) -> int:
         """Samples in a block of steps, from a cell's settings of the algorithm."""
+        if "batch_size" not in settings:
+            raise UserError(
+                "The algorithm's file lacks batch_size; docs/add-a-method.md has an example."
+            )
         return BLOCK_STEPS * settings["batch_size"]
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 from rich.console import Console
 
+from reproduce import cli
 from reproduce.comparison import compare, markdown_table
 from reproduce.errors import UserError
 from reproduce.figures import figure1
@@ -24,10 +25,7 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     """Write figure, curves, comparison and manifest, and print the comparison."""
     curves = collect(plan)
     if curves.empty and not diverged:
-        raise UserError(
-            "There is no curve to draw: none of the figure's cells has been trained; leave out "
-            "train=false."
-        )
+        raise UserError(cli.NOTHING_TO_DRAW)
     published = load_published("figure2")
     comparison = compare(curves, published)
     write_with(plan.path("curves.csv"), lambda path: curves.to_csv(path, index=False))
@@ -37,7 +35,7 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     write_json(plan.path("manifest.json"), manifest(plan, PAPER, diverged))
     if not comparison.empty:
         last = float(comparison["samples"].max())
-        terminal.print(markdown_table(comparison, last), markup=False, highlight=False)
+        terminal.print(markdown_table(comparison, last), highlight=False)
 
 
 def collect(plan: Plan) -> pd.DataFrame:

@@ -25,6 +25,10 @@ FOLDER_ERRORS = (
     errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
 )  # fmt: skip
 """What the system says of folders that cannot be used; other OSErrors may be ours."""
+NOTHING_TO_DRAW = (
+    "There is no curve to draw: nothing has been trained (leave out train=false), or only further, "
+    "with marks beyond these samples (ask for more)."
+)
 
 
 def command(main: Callable[[], int | None], *, own_help: bool = False) -> None:
@@ -68,7 +72,9 @@ def sentence(error: Exception) -> str | None:
         return hydra_sentence(error)
     if tracking.is_wandb(error):
         return tracking.WANDB_FAILS.format(error)
-    if type(error).__module__.startswith("yaml."):
+    if type(error).__module__.startswith("yaml.") or (
+        isinstance(error, UnicodeDecodeError) and _passed_hydra(error)
+    ):
         return f"A configuration file is no YAML: {' '.join(str(error).split())}."
     if is_out_of_memory(error):
         return "This does not fit into memory; choose smaller sizes, or fewer seeds or samples."
@@ -81,7 +87,7 @@ def _instantiation_sentence(error: InstantiationException) -> str | None:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     text = str(error)
-    not_found = text.startswith("Error locating target")
+    not_found = text.startswith(("Error locating target", "Expected a callable target"))
     misfit = isinstance(cause, TypeError) and re.search(
         r"unexpected keyword|missing \d", str(cause)
     )
@@ -110,6 +116,12 @@ def _raised_by_hydra(error: Exception) -> bool:
     return bool(frames) and "hydra" in Path(frames[-1].filename).parts
 
 
+def _passed_hydra(error: Exception) -> bool:
+    """Whether Hydra was at work, in whatever library it then called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("hydra" in Path(frame.filename).parts for frame in frames)
+
+
 def hydra_sentence(error: Exception) -> str:
     """Say in one sentence what Hydra and OmegaConf say in several lines."""
     text = str(error)
@@ -128,8 +140,11 @@ def hydra_sentence(error: Exception) -> str:
 
 
 def console() -> Console:
-    """The terminal that progress and tables go to; a file gets lines wide enough for tables."""
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    """The terminal that progress and tables go to; a file gets lines wide enough for tables.
+
+    Without markup: a folder's name may hold brackets.
+    """
+    return Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 120)
 
 
 def substitute_missing(
@@ -138,7 +153,7 @@ def substitute_missing(
     """Find every data set before anything else; map each to itself or to its stand-in."""
     found = data.resolve(names, data_dir, fallback)
     if found.missing:
-        terminal.print(found.banner(), style="bold yellow", markup=False, highlight=False)
+        terminal.print(found.banner(), style="bold yellow", highlight=False)
     return found.names
 
 

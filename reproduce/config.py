@@ -44,6 +44,8 @@ def cell_from(config: DictConfig) -> Cell:
     UserError
         For impossible values.
     """
+    if not isinstance(config.algorithm, DictConfig):
+        raise UserError("The algorithm's file is no mapping; docs/add-a-method.md has an example.")
     algorithm = _plain(config.algorithm)
     for key in ("name", "_target_"):
         if not isinstance(algorithm.get(key), str):
@@ -60,8 +62,9 @@ def cell_from(config: DictConfig) -> Cell:
     if "warmup_steps" in algorithm:
         steps = algorithm["warmup_steps"]
         algorithm["warmup_steps"] = whole_number("algorithm.warmup_steps", steps, least=0)
-    if "step_size" in algorithm:
-        check_number("algorithm.step_size", algorithm["step_size"], zero=False)
+    for name in ("step_size", "target_acceptance"):
+        if name in algorithm:
+            check_number(f"algorithm.{name}", algorithm[name], zero=False)
     if "estimator" in algorithm:
         check_one_of("algorithm.estimator", algorithm["estimator"], BOUNDS)
     model = _plain(config.model)
@@ -88,29 +91,25 @@ def job_from(config: DictConfig) -> Job:
     seeds = whole_number("seeds", config.seeds)
     if seeds > MOST_SEEDS:
         raise UserError(f"seeds is how many members to train, at most {MOST_SEEDS}, not {seeds}.")
-    threads = whole_number("threads", config.threads)
-    if threads > MOST_THREADS:
-        raise UserError(f"threads must be at most {MOST_THREADS}, not {threads}.")
+    threads = whole_number("threads", config.threads, most=MOST_THREADS)
     choose_device(str(config.device))
     check_one_of("tracking.mode", config.tracking.mode, MODES)
+    if config.tracking.mode != "off" and "folder" not in config.tracking:
+        raise UserError(
+            f"tracking.mode={config.tracking.mode} needs a folder and a project; give "
+            f"tracking={config.tracking.mode} instead."
+        )
     workers(config)
     return Job(
         cell=cell_from(config),
         seeds=tuple(range(seeds)),
-        samples=_samples(config.samples),
+        samples=whole_number("samples", config.samples, most=MOST_SAMPLES),
         store=runs_folder(config),
         data_dir=data_dir(config),
         device=config.device,
         threads=threads,
         tracking={**_plain(config.tracking), "figure": config.figure.name},
     )
-
-
-def _samples(value: Any) -> int:
-    samples = whole_number("samples", value)
-    if samples > MOST_SAMPLES:
-        raise UserError(f"samples must be at most {MOST_SAMPLES:.0e}, not {value!r}.")
-    return samples
 
 
 def results_folder(config: DictConfig) -> Path:

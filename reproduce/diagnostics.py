@@ -134,7 +134,7 @@ def diagnose_store(
             images = data.load(cell.dataset, data_dir)
             model = load_members(store, cell, seeds)
         except UserError as error:
-            terminal.print(f"{name} is left out: {error}", style="yellow", markup=False)
+            terminal.print(f"{name} is left out: {error}", style="yellow")
             continue
         x = images.test[:N_POINTS].float() * images.scale
         found = diagnose(model, x)
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     latent.draw(dimensions, folder / "kl")
     about = {"made": provenance(), "cells": json.loads(members.to_json(orient="records"))}
     write_json(folder / "manifest.json", about)
-    terminal.print(table, markup=False, highlight=False)
+    terminal.print(table, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)
     return 0
 

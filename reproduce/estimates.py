@@ -58,6 +58,8 @@ class ConfiguredEstimator:
         assert isinstance(plain, dict)
         settings = {str(key): value for key, value in plain.items()}
         target = settings.pop("_target_")
+        if not isinstance(target, str):
+            raise UserError(f"estimator._target_ must name a class, not {shown(target)}.")
         parameters = inspect.signature(get_class(target)).parameters
         for name, value in settings.items():
             settings[name] = _of_the_kind_of(parameters[name].default, name, value)

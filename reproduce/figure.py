@@ -11,7 +11,7 @@ from reproduce import bound_figure, cli, config, image_figures, likelihood_figur
 from reproduce.errors import UserError
 from reproduce.plan import make_plan
 from reproduce.provenance import provenance
-from reproduce.values import shown
+from reproduce.values import check_one_of, shown
 
 FINISH = {
     "figure1": bound_figure.finish,
@@ -34,6 +34,7 @@ def main(overrides: Sequence[str] | None = None) -> int:
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     plan = make_plan(arguments, terminal)
+    check_one_of("figure.name", plan.settings.figure.name, FINISH)
     cli.ensure_writable(plan.folder)
     train = plan.settings.train
     if not isinstance(train, bool):

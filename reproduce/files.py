@@ -90,7 +90,7 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(read_text(path, advice))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); {advice}.") from error
     if not isinstance(found, dict):
         raise UserError(f"{path} holds a {type(found).__name__} and no object; {advice}.")
@@ -125,7 +125,7 @@ def read_table(
         if lacking:
             raise UserError(f"{path} lacks the column(s) {', '.join(lacking)}; {advice}.")
         frame = pd.read_csv(path, float_precision="round_trip", dtype=dict(kinds))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is not such a table ({error}); {advice}.") from error
     if once and frame.duplicated(list(once)).any():
         raise UserError(f"{path} holds a point twice; {advice}.")

@@ -24,7 +24,7 @@ from reproduce.schedule import rounded
 from reproduce.store import Store
 from reproduce.trained import snapshots_of
 from reproduce.training import Job, block_samples, last_mark
-from reproduce.values import whole_number
+from reproduce.values import numbers, whole_number
 
 PAPER = "Figure 3 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
 FEW_ITERATIONS = 10
@@ -96,7 +96,7 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     }
     write_json(plan.path("manifest.json"), {**manifest(plan, PAPER, diverged), **about})
     if not comparison.empty:
-        terminal.print(markdown_likelihood_table(comparison), markup=False, highlight=False)
+        terminal.print(markdown_likelihood_table(comparison), highlight=False)
 
 
 def make_tasks(plan: Plan) -> list[Task]:
@@ -110,7 +110,8 @@ def make_tasks(plan: Plan) -> list[Task]:
             [*(o for o in kept if not o.startswith("+algorithm.")), f"estimator={name}"]
         )
         beside = ConfiguredEstimator.from_config(composed.estimator)
-        at = [whole_number("beside_at of a budget", mark) for mark in plan.budget.beside_at]
+        given = numbers("beside_at of a budget", plan.budget.beside_at, "[1e6,3e6]")
+        at = [whole_number("beside_at of a budget", mark) for mark in given]
         tasks += [task for job in plan.jobs for task in _tasks(plan, job, beside, at)]
     return tasks
 

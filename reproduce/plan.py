@@ -144,6 +144,7 @@ def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
     panels = list(dict.fromkeys(panel.stand_in(used[panel.dataset]) for panel in wanted))
     if panels != wanted:
         jobs = _jobs(overrides, settings, budget, panels)
+    _refuse_doubles(settings, jobs)
     cli.check_sizes(jobs)
     return Plan(settings, tuple(overrides), budget, jobs, panels, replaced)
 
@@ -159,6 +160,21 @@ def _refuse_own_keys(overrides: Sequence[str], panels: Sequence[PanelPlan]) -> N
             "cannot be given; override figure.algorithms or the figure's panels, or train one "
             "cell with `python -m reproduce`."
         )
+
+
+def _refuse_doubles(settings: DictConfig, jobs: Sequence[Job]) -> None:
+    """Two curves of one name in one panel could not be told apart."""
+    by_size = settings.figure.get("budgets") is not None  # panels differ in N_train, too
+    seen: set[tuple[Any, ...]] = set()
+    for cell in (job.cell for job in jobs):
+        place = (cell.dataset, cell.n_latent, cell.n_train if by_size else None, cell.algorithm)
+        if place in seen:
+            raise UserError(
+                f"The figure would have two curves {cell.title} in one panel; its panels must "
+                f"differ in data{', n_latent or n_train' if by_size else ' or n_latent'}, and its "
+                "algorithms in the `name` in their files."
+            )
+        seen.add(place)
 
 
 def _budget(settings: DictConfig) -> DictConfig:
@@ -238,8 +254,8 @@ def _snapshots(
     """
     marks: set[int] = set()
     for other in (settings.figure.get("budgets") or {}).values():
-        if "mark_every" not in other:
-            continue  # a figure that needs no likelihoods
+        if "mark_every" not in other or not isinstance(other.panels, ListConfig):
+            continue  # a figure that needs no likelihoods, or panels that are found wrong in time
         ends = [panel.samples for panel in other.panels if panel.data == dataset]
         if ends or other is budget:
             own_end = limit if other is budget else max(ends)

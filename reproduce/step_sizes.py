@@ -21,6 +21,7 @@ from reproduce.overrides import CONF
 from reproduce.provenance import provenance
 from reproduce.store import Store
 from reproduce.training import Job
+from reproduce.values import numbers, texts
 
 HEADER = "# Written by `make step-sizes`; see results/reference/step_sizes/.\n"
 SCORES: dict[str, type] = {
@@ -81,7 +82,7 @@ def candidates(settings: DictConfig, overrides: Sequence[str]) -> list[Candidate
                 config.compose_config(
                     [
                         *overrides,
-                        *wanted.overrides,
+                        *texts(f"the overrides of {entry}", wanted.overrides, "[data=mnist]"),
                         f"algorithm={algorithm}",
                         f"algorithm.step_size={step_size}",
                         f"samples={samples}",
@@ -92,7 +93,7 @@ def candidates(settings: DictConfig, overrides: Sequence[str]) -> list[Candidate
         )
         for entry, wanted in rule.entries.items()
         for algorithm, samples in wanted.samples.items()
-        for step_size in rule.candidates
+        for step_size in numbers("selection.candidates", rule.candidates, "[0.01,0.02,0.1]")
     ]
 
 

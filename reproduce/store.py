@@ -198,7 +198,8 @@ class Store:
         advice = f"delete the folder {path.parent} to train this member again"
         found = read_json(path, advice)
         for key in ("samples", "diverged_at"):
-            if not isinstance(found.get(key), int | None):
+            wrong = key == "samples" and found.get(key, 0) is None
+            if wrong or not isinstance(found.get(key), int | None):
                 raise UserError(f"{path}: {key} is no whole number; {advice}.")
         return found
 

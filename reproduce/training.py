@@ -128,6 +128,12 @@ def build(
     model = build_model(cell, images.train.shape[1], len(seeds))
     init = cell.settings["model"]["init"]
     initialise(model, seeds, init["scheme"], init["std"])
+    target = cell.settings["algorithm"]["_target_"]
+    if not issubclass(methods.algorithm_class(target), Algorithm):
+        raise UserError(
+            f"{target} is no algorithm: its class must be derived from "
+            "reproduce.algorithm.Algorithm; see docs/add-a-method.md."
+        )
     algorithm = instantiate(cell.settings["algorithm"], _partial_=True)
     try:
         return cast(Algorithm, algorithm(model, images, seeds)).to(device)

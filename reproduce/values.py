@@ -4,20 +4,27 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+from omegaconf import ListConfig
+
 from reproduce.errors import UserError
 
+MOST = 10**18
+"""Larger whole numbers overflow in files and in torch."""
 
-def whole_number(name: str, value: Any, least: int = 1) -> int:
+
+def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
     """Return `value` as an integer; 1e6 is one.
 
     Raises
     ------
     UserError
-        Unless it is a whole number of at least `least`, which is 0 or 1.
+        Unless it is a whole number of at least `least`, which is 0 or 1, and at most `most`.
     """
     if not _is_number(value) or not math.isfinite(value) or value != value // 1 or value < least:
         bound = "greater than zero" if least else "of zero or more"
         raise UserError(f"{name} must be a whole number {bound}, not {shown(value)}.")
+    if value > most:
+        raise UserError(f"{name} must be at most {most:g}, not {shown(value)}.")
     return int(value)
 
 
@@ -39,6 +46,22 @@ def folder_name(name: str, value: Any) -> str:
     if value == "" or not (isinstance(value, str) or _is_number(value)):
         raise UserError(f"{name} must be a folder, not {shown(value)}.")
     return str(value)
+
+
+def texts(name: str, value: Any, example: str) -> list[str]:
+    """Return a list of texts from a configuration as one, or raise `UserError`."""
+    found: list[Any] = list(value) if isinstance(value, ListConfig) else [None]
+    if not all(isinstance(entry, str) for entry in found):
+        raise UserError(f"{name} must be a list such as {example}, not {shown(value)}.")
+    return found
+
+
+def numbers(name: str, value: Any, example: str) -> list[float]:
+    """Return a list of numbers from a configuration as one, or raise `UserError`."""
+    found: list[Any] = list(value) if isinstance(value, ListConfig) else [None]
+    if not all(map(_is_number, found)):
+        raise UserError(f"{name} must be a list such as {example}, not {shown(value)}.")
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -510,6 +510,25 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ("dashboard", ["results=nowhere"], "There is no folder nowhere"),
         ("sweep", ["model.n_latent=glob(zz*)"], "no jobs"),
         ("sweep", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=few"], "n_jobs must be a"),
+        ("cell", ["model.n_hidden=1e20"], "model.n_hidden must be at most 1e+18"),
+        ("cell", ["algorithm.batch_size=1e20"], "algorithm.batch_size must be at most 1e+18"),
+        ("cell", ["tracking.mode=offline"], "give tracking=offline instead"),
+        ("cell", ["model.encoder._target_=null"], "Expected a callable target"),
+        ("cell", ["algorithm._target_=collections.Counter"], "Counter is no algorithm"),
+        ("cell", ["algorithm=mcem", "algorithm.target_acceptance=x"], "target_acceptance must be"),
+        ("figure", ["figure.name=foo"], "figure.name cannot be 'foo'; choose one of: figure1"),
+        (
+            "figure",
+            ["figure.panels.digits=[{data:digits,n_latent:2},{data:digits,n_latent:2,n_train:9}]"],
+            "two curves digits N_z=2 aevb in one panel",
+        ),
+        ("figure", ["figure=figure2", "figure.budgets.smoke.beside_at=5"], "beside_at of a budget"),
+        ("step sizes", ["selection.candidates=0.1"], "selection.candidates must be a list"),
+        ("step sizes", ["selection.entries.digits.overrides=[1]"], "the overrides of digits must"),
+        ("ablation", ["ablation.panels=5"], "ablation.panels must be a list such as"),
+        ("ablation", ["ablation.panels=[{data:digits}]"], "ablation.panels must be a list such as"),
+        ("ablation", ["ablation.variants.fan-in=5"], "ablation.variants.fan-in must be a list"),
+        ("ablation", ["ablation=initial_scale_smoke", "ablation.name=../x"], "ablation.name may"),
     ],
 )
 def test_mistakes_that_a_new_user_made(run, command, arguments, said):
@@ -525,6 +544,28 @@ def test_a_figure_that_was_drawn_is_not_replaced_by_an_empty_one(run):
     outcome = run("figure", "figure.algorithms=[aevb]", "train=false", "model.init.std=0.5")
     assert "There is no curve to draw" in outcome.err
     assert files(Path("results/figure1")) == before
+
+
+def test_a_folder_may_be_named_like_markup(run):
+    assert run("cell", "results='[/b][red]'", "data=digits").status == 0
+    assert files(Path("[/b][red]/runs"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("curve.csv", "split,samples,value\ntrain,99999999999999999999999,-1.0\n"),
+        ("manifest.json", "[" * 100_000),
+        ("manifest.json", '{"samples": null}'),
+    ],
+)
+def test_damaged_files_of_a_member_are_named(run, name, text):
+    assert run("cell", "data=digits").status == 0
+    (path,) = Path("results/runs").glob(f"*/seed-0/{name}")
+    path.write_text(text)
+    said = refusal(run("cell", "data=digits", "samples=2000"))
+    assert str(path) in said
+    assert "delete" in said
 
 
 # From a shell.
