@@ -134,6 +134,8 @@ def test_without_the_folder_the_name_is_unknown(monkeypatch, tmp_path):
         ("iwae.IWAE", "iwae.IWEA", "iwae.IWEA"),
         ("n_samples", "n_smaples", "unexpected keyword argument 'n_smaples'"),
         ("estimator: B", "estimator: [B", "no YAML"),
+        ("batch_size: 100", "", "lacks batch_size"),
+        ("iwae.IWAE", "collections.OrderedDict", "OrderedDict is no algorithm"),
     ],
 )
 def test_mistakes_in_a_methods_file_are_a_sentence(tmp_path, replaced, by, said):
