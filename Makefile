@@ -67,16 +67,16 @@ estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact an
 	$(PY) -m benchmarks.estimators $(ARGS)
 
 published-estimator: $(INSTALLED) ## The 2013 code's estimator on your models of experiment 2, beside exact and published values
-	$(PY) -m benchmarks.published_estimator $(RESULTS) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(ARGS)
+	$(PY) -m benchmarks.published_estimator '$(RESULTS)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(ARGS)
 
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
-	$(PY) -m reproduce.diagnostics $(RESULTS) $(DATA_DIR)
+	$(PY) -m reproduce.diagnostics '$(RESULTS)' $(if $(DATA_DIR),'$(DATA_DIR)')
 
 claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default)
-	$(PY) -m reproduce.claims $(RESULTS)
+	$(PY) -m reproduce.claims '$(RESULTS)'
 
 report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results (default)
-	$(PY) -m reproduce.report $(RESULTS)
+	$(PY) -m reproduce.report '$(RESULTS)'
 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
 	$(PY) -m reproduce.dashboard $(ARGS)
@@ -93,7 +93,7 @@ $(PEERS): $(INSTALLED)
 	@touch $@
 
 gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the paper budget; MINUTES=25
-	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(ARGS)
+	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(ARGS)
 
 test: $(INSTALLED) ## Run the fast tests; needs no network
 	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)

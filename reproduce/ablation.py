@@ -33,6 +33,8 @@ from reproduce.store import Store
 from reproduce.training import Job, last_mark
 from reproduce.values import shown, texts
 
+OWN = ("data", "algorithm", "model.n_latent", "train")
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -191,6 +193,8 @@ def _seeds_noted(curves: pd.DataFrame) -> str:
 
 
 def _mean(curve: pd.DataFrame, at: float) -> str:
+    if curve.empty:
+        return ""  # Monte Carlo EM has no bound
     return _range([value_at(seed, at) for _, seed in curve.groupby("seed")]) or "diverged"
 
 
@@ -209,6 +213,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
+    for override in overrides:
+        if override.partition("=")[0].lstrip("+~") in OWN:
+            raise UserError(
+                f"An ablation trains, and sets {', '.join(OWN[:-1])} for each panel, so "
+                f"{override!r} cannot be given; override ablation.panels, or train one cell with "
+                "`python -m reproduce`."
+            )
     found = variants(settings, overrides)
     if not found:
         raise UserError("The ablation has no panels or no variants, so there is nothing to train.")
@@ -225,7 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diverged = runner.run(jobs, config.workers(settings), terminal)
     curves = collect(found)
     if curves.empty:
-        raise UserError(cli.NOTHING_TO_DRAW)
+        cli.report_divergence(diverged, terminal)
+        raise UserError(
+            "All members diverged; try smaller step sizes." if diverged else cli.NOTHING_TO_DRAW
+        )
     write_with(folder / "curves.csv", lambda path: curves.to_csv(path, index=False))
     comparison = compared(curves)
     write_with(folder / "comparison.csv", lambda path: comparison.to_csv(path, index=False))

@@ -21,6 +21,8 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.store import Cell, Store
 
 FORMAT = 1
+MEMBER = {"curve", "diverged_at", "wall_seconds"}
+"""What a checkpoint remembers of its member beside tensors."""
 
 
 class MemberCheckpoints(CheckpointIO):
@@ -78,7 +80,19 @@ def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
     """
     keys = {"state_dict", "optimizer_states", "members"}
     mend = "Delete it to train this member from the start, or put the right file back."
-    return _read(store.checkpoint(cell, seed), cell, seed, keys, mend)
+    path = store.checkpoint(cell, seed)
+    found = _read(path, cell, seed, keys, mend)
+    try:
+        int(found["state_dict"]["samples_seen"][0])
+        (member,) = found["members"]
+        whole = member.keys() >= MEMBER and all(
+            {"state", "param_groups"} <= state.keys() for state in found["optimizer_states"]
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(f"The checkpoint {path} lacks parts. {mend}")
+    return found
 
 
 def write_snapshots(

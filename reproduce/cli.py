@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from reproduce import data, tracking
 from reproduce.errors import UserError
 from reproduce.runner import Divergence
 from reproduce.runtime import is_out_of_memory
-from reproduce.training import Job
+from reproduce.training import Job, block_samples
 
 USER_ERROR, INTERRUPTED = 2, 130
 FOLDER_ERRORS = (
@@ -40,6 +41,7 @@ def command(main: Callable[[], int | None], *, own_help: bool = False) -> None:
         print((sys.modules[main.__module__].__doc__ or "").strip())
         sys.exit(0)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra's exceptions reach `as_sentences`
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit is as good as Ctrl-C
     with as_sentences():
         sys.exit(main())
 
@@ -125,6 +127,10 @@ def _passed_hydra(error: Exception) -> bool:
 def hydra_sentence(error: Exception) -> str:
     """Say in one sentence what Hydra and OmegaConf say in several lines."""
     text = str(error)
+    lost = re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.+)", text, re.S)
+    if lost:
+        names = ", ".join(lost[2].partition("\n\n")[0].split())
+        return f"There is no {lost[1]}; choose one of: {names}."
     unknown = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.S)
     if unknown:
         return (
@@ -160,12 +166,15 @@ def substitute_missing(
 def check_sizes(jobs: Iterable[Job]) -> None:
     """Find out before training whether the data sets have as many images as are asked for.
 
+    And whether algorithms say how many samples a block of steps has.
+
     Raises
     ------
     UserError
-        Where one has not.
+        Where one has, or does, not.
     """
     for job in jobs:
+        block_samples(job.cell)
         data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
 
 

@@ -99,6 +99,8 @@ def job_from(config: DictConfig) -> Job:
             f"tracking.mode={config.tracking.mode} needs a folder and a project; give "
             f"tracking={config.tracking.mode} instead."
         )
+    if "folder" in config.tracking:
+        folder_name("tracking.folder", config.tracking.folder)
     workers(config)
     return Job(
         cell=cell_from(config),

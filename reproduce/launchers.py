@@ -73,6 +73,21 @@ def check_installed(launcher: str) -> None:
         )
 
 
+def check_counts(given: Mapping[str, Any]) -> None:
+    """Find out before Hydra, which would say it in a traceback, whether counts are counts.
+
+    Raises
+    ------
+    UserError
+        Where one is not.
+    """
+    for name in ("hydra.sweeper.max_batch_size", "hydra.launcher.n_jobs"):
+        _count(name, given)
+    batch = given.get("hydra.launcher.batch_size")
+    if batch != "auto":
+        _count("hydra.launcher.batch_size", given)
+
+
 @dataclass(frozen=True)
 class Division:
     """How the jobs of a sweep divide this machine.

@@ -13,6 +13,7 @@ from typing import Any
 from hydra.utils import get_class
 
 from reproduce.errors import UserError
+from reproduce.values import quoted
 
 VARIABLE = "METHODS"
 
@@ -52,7 +53,7 @@ def make_importable() -> list[Path]:
 def search_path() -> list[str]:
     """Return the override that lets Hydra find the folders' files; none without folders."""
     found = make_importable()
-    joined = ",".join(f"'file://{folder}'" for folder in found)
+    joined = ",".join(quoted(f"file://{folder}") for folder in found)
     return [f"hydra.searchpath=[{joined}]"] if found else []
 
 

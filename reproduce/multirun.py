@@ -29,6 +29,7 @@ from reproduce.errors import UserError
 from reproduce.files import write_json
 from reproduce.overrides import CONF, compose_unchecked
 from reproduce.provenance import REPOSITORY
+from reproduce.values import quoted
 
 OUTCOME = "outcome.json"
 OURS = ("hydra.sweep.dir", "hydra.sweep.subdir")
@@ -118,6 +119,7 @@ def launch(
     given = hydra_settings(overrides)
     launcher = launcher_of(given)
     launchers.check_installed(launcher)
+    launchers.check_counts(given)
     if wrong := [key for key in OURS if key in given]:
         raise UserError(f"{wrong[0]} is not for setting: a sweep's records go below its results.")
     jobs = expand(overrides)
@@ -125,7 +127,7 @@ def launch(
     divided = launchers.division(launcher, len(jobs), given)
     settings = launchers.fitting(launcher, divided, given)
     added = [f"{key}={value}" for key, value in settings.items()]
-    added += [f"hydra.sweep.dir='{folder}'", "hydra.sweep.subdir=${hydra.job.num}"]
+    added += [f"hydra.sweep.dir={quoted(folder)}", "hydra.sweep.subdir=${hydra.job.num}"]
     if launcher != launchers.BASIC:
         added += [f"hydra.job.env_copy=[{','.join(launchers.passed_on())}]"]
         how = f", {divided}" if divided else ""

@@ -57,7 +57,7 @@ def check_overrides(
     settings = _settings(tuple(text for text in chosen if text), primary)
     for one in own:
         if one.key_or_group not in groups():
-            _check_key(one, settings)
+            _check_key(one, settings, primary)
 
 
 def compose_unchecked(overrides: Sequence[str], primary: str = "config") -> DictConfig:
@@ -149,7 +149,7 @@ def _choice(one: Override) -> str | None:
     return f"{group}={names[0]}"
 
 
-def _check_key(one: Override, settings: Mapping[str, Any]) -> None:
+def _check_key(one: Override, settings: Mapping[str, Any], primary: str) -> None:
     key = one.key_or_group
     if key in LABELS:
         group = key.partition(".")[0]
@@ -161,9 +161,10 @@ def _check_key(one: Override, settings: Mapping[str, Any]) -> None:
         leaves = [name for name, inner in settings.items() if not isinstance(inner, dict)]
         close = _nearest(key, [*leaves, *groups()])
         meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise UserError(
-            f"There is no setting {key!r}{meant}; `python -m reproduce --cfg job` prints them all."
-        )
+        all_of_them = "`python -m reproduce --cfg job` prints them all"
+        if primary != "config":
+            all_of_them = f"they are in conf/{primary}.yaml and the groups that it names"
+        raise UserError(f"There is no setting {key!r}{meant}; {all_of_them}.")
     if one.is_delete():
         raise UserError(f"{key} cannot be removed; give it another value with {key}=VALUE.")
     if key == "results" and not one.is_sweep_override():

@@ -105,7 +105,7 @@ def main() -> int:
     other = arguments[1] if len(arguments) == 2 else committed
     ours, theirs = read_curves(mine), read_curves(other)
     found = differences(ours, theirs)
-    console = Console(width=120, markup=False)
+    console = Console(width=160, markup=False)
     console.print(table(found))
     points = found["points"].sum()
     console.print(

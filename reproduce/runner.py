@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
 
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -215,7 +216,8 @@ def _train(job: Job, report: Report) -> None:
     try:
         train(job, report)
     except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
+        # Lightning turns Ctrl-C into an exit, and SIGTERM into one with status zero.
+        if isinstance(stop.__context__, KeyboardInterrupt) or isinstance(stop, SIGTERMException):
             raise KeyboardInterrupt from stop
         raise
     except (RuntimeError, MemoryError) as error:

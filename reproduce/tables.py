@@ -34,7 +34,7 @@ def tables(folder: Path, at: float = 1e6) -> str:
         else:
             table = markdown_table(comparison, at)
         return f"{table}\n\n{markdown_summary(comparison)}"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"{path} is no comparison ({error}); give the folder of a drawn figure, such as "
             "results/figure1/laptop."

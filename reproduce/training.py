@@ -117,7 +117,13 @@ def last_mark(job: Job) -> int:
 def block_samples(cell: Cell) -> int:
     """Samples in a block of the cell's algorithm: training stops between blocks only."""
     settings = cell.settings["algorithm"]
-    algorithm = methods.algorithm_class(settings["_target_"])
+    target = settings["_target_"]
+    algorithm = methods.algorithm_class(target)
+    if not issubclass(algorithm, Algorithm):
+        raise UserError(
+            f"{target} is no algorithm: its class must be derived from "
+            "reproduce.algorithm.Algorithm; see docs/add-a-method.md."
+        )
     return algorithm.block_samples_of(settings, cell.n_train)
 
 
@@ -128,12 +134,6 @@ def build(
     model = build_model(cell, images.train.shape[1], len(seeds))
     init = cell.settings["model"]["init"]
     initialise(model, seeds, init["scheme"], init["std"])
-    target = cell.settings["algorithm"]["_target_"]
-    if not issubclass(methods.algorithm_class(target), Algorithm):
-        raise UserError(
-            f"{target} is no algorithm: its class must be derived from "
-            "reproduce.algorithm.Algorithm; see docs/add-a-method.md."
-        )
     algorithm = instantiate(cell.settings["algorithm"], _partial_=True)
     try:
         return cast(Algorithm, algorithm(model, images, seeds)).to(device)

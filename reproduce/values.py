@@ -64,6 +64,12 @@ def numbers(name: str, value: Any, example: str) -> list[float]:
     return found
 
 
+def quoted(text: object) -> str:
+    """Quote a value for Hydra's command line."""
+    escaped = str(text).replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

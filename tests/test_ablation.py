@@ -150,3 +150,11 @@ def test_the_legend_fits_beside_any_number_of_panels(panels):
     lowest = min(ax.get_tightbbox().y0 for ax in figure.axes if ax.axison)
     assert legend.y1 <= lowest
     assert figure.texts[-1].get_window_extent().y1 <= legend.y0
+
+
+def test_an_algorithm_without_a_bound_is_not_said_to_have_diverged():
+    curves = pd.DataFrame(
+        {"dataset": "mnist", "n_latent": 3, "n_train": 1000, "algorithm": "mcem", "seed": 0,
+         "split": "train_log_joint", "samples": [20_000], "value": [-200.0], "variant": "a"}
+    )  # fmt: skip
+    assert "diverged" not in ablation.markdown(curves)

@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -516,6 +517,19 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ("cell", ["model.encoder._target_=null"], "Expected a callable target"),
         ("cell", ["algorithm._target_=collections.Counter"], "Counter is no algorithm"),
         ("cell", ["algorithm=mcem", "algorithm.target_acceptance=x"], "target_acceptance must be"),
+        ("cell", ["tracking=offline", "tracking.folder=null"], "tracking.folder must be a folder"),
+        (
+            "sweep",
+            ["model.n_latent=2,3", "hydra.sweeper.max_batch_size=0"],
+            "max_batch_size must be",
+        ),
+        (
+            "sweep",
+            ["hydra/launcher=slurm"],
+            "There is no hydra/launcher/slurm; choose one of: basic",
+        ),
+        ("ablation", ["data=digits"], "so 'data=digits' cannot be given"),
+        ("ablation", ["train=false"], "so 'train=false' cannot be given"),
         ("figure", ["figure.name=foo"], "figure.name cannot be 'foo'; choose one of: figure1"),
         (
             "figure",
@@ -568,6 +582,28 @@ def test_damaged_files_of_a_member_are_named(run, name, text):
     assert "delete" in said
 
 
+def test_a_checkpoint_that_lacks_parts_is_named(run):
+    assert run("cell", "data=digits").status == 0
+    (path,) = Path("results/runs").glob("*/seed-0/checkpoint.ckpt")
+    whole = torch.load(path, weights_only=True)
+    for lacking in ({"members": []}, {"state_dict": {}}, {"optimizer_states": [{}]}):
+        torch.save(whole | lacking, path)
+        said = refusal(run("cell", "data=digits", "samples=2000"))
+        assert f"{path} lacks parts" in said
+
+
+def test_an_ablation_without_a_point_says_why(run):
+    usual = ["ablation=initial_scale_smoke", "seeds=1", "tracking=off", "workers=1",
+             "ablation.panels=[{data:digits,n_latent:2,algorithm:aevb}]"]  # fmt: skip
+    assert run("ablation", *usual, "samples=2000").status == 0
+    outcome = run("ablation", *usual, "samples=1000")
+    assert "with marks beyond these samples" in outcome.err
+    outcome = run("ablation", *usual, "samples=2000", "algorithm.warmup_steps=0",
+                  "algorithm.step_size=1e30")  # fmt: skip
+    assert "All members diverged" in outcome.err
+    assert outcome.out.count("Diverged: digits N_z=2 aevb seed 0") == 3
+
+
 # From a shell.
 
 
@@ -588,3 +624,20 @@ def test_from_a_shell(tmp_path, module, arguments, said):
     )
     assert said in refusal(Outcome(outcome.returncode, outcome.stdout, outcome.stderr))
     assert list(Path(tmp_path).iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals are Linux's")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_time_limit_is_told_from_success(tmp_path, workers):
+    command = [sys.executable, "-m", "reproduce", "data=digits", "model.n_hidden=2", "seeds=2",
+               "samples=1e8", "tracking=off", f"workers={workers}"]  # fmt: skip
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("results/runs/*/*/curve.csv"))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert said == "Interrupted. Run the same command again to continue.\n"

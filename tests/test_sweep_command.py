@@ -63,6 +63,15 @@ def test_the_plan_comes_first_and_the_outcome_last(run):
     assert [row[3] for row in rows(lines)] == ["from 2,000", "done"]
 
 
+def test_a_folder_may_have_an_apostrophe(run, tmp_path, monkeypatch):
+    folder = tmp_path / "o'brien"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    status, _, err = run("model.n_latent=2,3", "seeds=1")
+    assert (status, err) == (0, "")
+    assert len(list(folder.glob("results/runs/*/seed-0/curve.csv"))) == 2
+
+
 def test_what_fails_and_what_diverges_is_said(run):
     diverging = [
         "data=digits_continuous",

@@ -122,6 +122,8 @@ def _read(path: Path) -> pd.DataFrame:
     kinds = KINDS.get(path.name, CURVES_KINDS)
     curves = path.name.startswith("curves")
     frame = read_table(path, kinds, "draw the figure again" if curves else "make it again")
+    if curves and (frame["samples"] <= 0).any():
+        raise UserError(f"{path} has samples that are not positive; draw the figure again.")
     keys = [name for name in (*COORDINATES[:-1], "estimator") if name in frame.columns]
     if curves and frame.duplicated(keys).any():
         raise UserError(f"{path} holds a point twice; draw the figure again.")
