@@ -127,10 +127,9 @@ def _passed_hydra(error: Exception) -> bool:
 def hydra_sentence(error: Exception) -> str:
     """Say in one sentence what Hydra and OmegaConf say in several lines."""
     text = str(error)
-    lost = re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.+)", text, re.S)
+    lost = re.search(r"Could not find '(.+)'\s+Available options in .+:\n((?:\t\w+\n)+)", text)
     if lost:
-        names = ", ".join(lost[2].partition("\n\n")[0].split())
-        return f"There is no {lost[1]}; choose one of: {names}."
+        return f"There is no {lost[1]}; choose one of: {', '.join(lost[2].split())}."
     unknown = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.S)
     if unknown:
         return (

@@ -75,11 +75,11 @@ def test_a_failing_job_is_named_and_the_others_finish(sweep, launcher, expected)
 
 
 def test_a_fault_in_the_code_keeps_its_traceback(sweep):
-    faulty = "algorithm._target_=collections.OrderedDict,reproduce.aevb.AEVB"
+    faulty = "algorithm._target_=reproduce.algorithm.Algorithm,reproduce.aevb.AEVB"  # has no step
     status, _, err = sweep(faulty, "seeds=1", "workers=1")
     assert status == 2
     assert "Traceback (most recent call last)" in err
-    assert "_target_=collections.OrderedDict: TypeError: " in err.splitlines()[-1]
+    assert "_target_=reproduce.algorithm.Algorithm: NotImplementedError" in err.splitlines()[-1]
     assert len(curves("results")) == 1
     (record,) = Path("results").glob("sweeps/*/0/outcome.json")
     assert "Traceback" in json.loads(record.read_text())["fault"]
@@ -99,7 +99,10 @@ def test_a_launcher_that_is_not_installed_is_one_sentence(sweep, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("hydra/launcher=joblob", "Could not find 'hydra/launcher/joblob'"),
+        (
+            "hydra/launcher=joblob",
+            "choose one of: basic, joblib, ray, submitit_local, submitit_slurm.\n",
+        ),
         ("hydra.launcher.jobs=2", "Could not override 'hydra.launcher.jobs'"),
         ("hydra.sweep.dir=here", "hydra.sweep.dir is not for setting"),
         ("model.n_latent=interval(1,2)", "does not support sweep type"),
