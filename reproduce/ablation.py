@@ -34,6 +34,7 @@ from reproduce.training import Job, last_mark
 from reproduce.values import shown, texts
 
 OWN = ("data", "algorithm", "model.n_latent", "train")
+"""Settings that would be ignored."""
 
 
 @dataclass(frozen=True)
