@@ -525,6 +525,11 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ),
         (
             "sweep",
+            ["hydra/launcher=joblib", "hydra.launcher.batch_size=0"],
+            "hydra.launcher.batch_size must be a whole number",
+        ),
+        (
+            "sweep",
             ["hydra/launcher=slurm"],
             "There is no hydra/launcher/slurm; choose one of: basic",
         ),

@@ -377,3 +377,8 @@ def test_bad_input_is_one_sentence(results, tmp_path):
     (results / "figure1" / "laptop" / "curves.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"lacks the column.*draw the figure again"):
         command.main([str(results)])
+    curves("aevb", lambda x: x, marks=MARKS - MARKS[0]).to_csv(
+        results / "figure1" / "laptop" / "curves.csv", index=False
+    )
+    with pytest.raises(UserError, match="samples that are not positive"):
+        command.main([str(results)])

@@ -1,5 +1,6 @@
 """`make sweep`: the plan, the sweep, its outcome."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from reproduce import cli, sweep
 from reproduce.launchers import Division
+from reproduce.overrides import groups
 from reproduce.sweep_plan import durations, makespan, measure_rate, plan
 
+ROOT = Path(__file__).parent.parent
 SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "tracking=off", "workers=1"]
 
 
@@ -70,6 +73,18 @@ def test_a_folder_may_have_an_apostrophe(run, tmp_path, monkeypatch):
     status, _, err = run("model.n_latent=2,3", "seeds=1")
     assert (status, err) == (0, "")
     assert len(list(folder.glob("results/runs/*/seed-0/curve.csv"))) == 2
+    # And so may the folder of a method.
+    shutil.copytree(ROOT / "examples" / "iwae", folder / "iwae")
+    monkeypatch.setenv("METHODS", str(folder / "iwae"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    groups.cache_clear()
+    try:
+        status, _, err = run("model.n_latent=2,3", "seeds=1", "algorithm=iwae")
+    finally:
+        monkeypatch.delenv("METHODS")
+        groups.cache_clear()
+    assert (status, err) == (0, "")
+    assert len(list(folder.glob("results/runs/digits-iwae-*/seed-0/curve.csv"))) == 2
 
 
 def test_what_fails_and_what_diverges_is_said(run):
