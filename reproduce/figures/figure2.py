@@ -118,10 +118,9 @@ def build(
     with style.applied():
         figure, slots, legend = _canvas(panels, _footnote(footnote, estimates, bool(in_paper)))
         for panel, ax in slots.items():
-            # Over finite values only: a diverged member is no point of a linear axis.
-            shown = ours[panel][np.isfinite(ours[panel]["value"])]
-            _set_axes(ax, panel, shown, theirs[panel], leads=ax is next(iter(slots.values())))
-            draw_curves(ax, shown, theirs[panel], styles, SPLITS)
+            leads = ax is next(iter(slots.values()))
+            _set_axes(ax, panel, ours[panel], theirs[panel], leads)
+            draw_curves(ax, ours[panel], theirs[panel], styles, SPLITS)
         draw_legend(legend, styles, in_paper)
         if title:
             figure.suptitle(title, weight="bold")
@@ -136,11 +135,12 @@ def _in_millions(frame: pd.DataFrame) -> pd.DataFrame:
 def _set_axes(
     ax: Axes, panel: LikelihoodPanel, ours: pd.DataFrame, theirs: pd.DataFrame, leads: bool
 ) -> None:
-    reached = float(ours["samples"].max()) if len(ours) else 0.0
+    finite = ours[np.isfinite(ours["value"])]
+    reached = float(finite["samples"].max()) if len(finite) else 0.0
     published = float(theirs["samples"].max()) if len(theirs) else 0.0
     zoomed = 0 < reached < SHORT * published
     ax.set_xlim(0, (reached * 1.05 if zoomed or not published else max(published, reached)) or 1)
-    ax.set_ylim(*(PAPER_Y if published else _filled(ours)))
+    ax.set_ylim(*(PAPER_Y if published else _filled(finite)))
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
@@ -148,7 +148,7 @@ def _set_axes(
     ax.set_xlabel("# Training samples evaluated (millions)")
     if leads:
         ax.set_ylabel("marginal log-likelihood (nats)")
-    note = _note(ours, zoomed, published)
+    note = _note(ours, zoomed, published, ax.get_ylim()[0])
     ax.set_title(panel.title, pad=9 + 1.3 * style.NOTE_SIZE * (note.count("\n") + 1))
     ax.annotate(
         note, (0.5, 1), (0, 5), ha="center", va="bottom", xycoords="axes fraction",
@@ -157,28 +157,21 @@ def _set_axes(
     )  # fmt: skip
 
 
-def _filled(ours: pd.DataFrame) -> tuple[float, float]:
-    """A range that `ours` fills; without any, an empty one that can be drawn."""
-    if ours.empty:
+def _filled(finite: pd.DataFrame) -> tuple[float, float]:
+    """A range that `finite` values fill; without any, an empty one that can be drawn."""
+    if finite.empty:
         return (0.0, 1.0)
-    low, high = float(ours["value"].min()), float(ours["value"].max())
+    low, high = float(finite["value"].min()), float(finite["value"].max())
     margin = 0.06 * (high - low) or 1.0
     return (low - margin, high + margin)
 
 
-def _note(ours: pd.DataFrame, zoomed: bool, published: float) -> str:
+def _note(ours: pd.DataFrame, zoomed: bool, published: float, lowest: float) -> str:
     """How far ours goes and with how many seeds; a line an algorithm where they differ."""
-    notes: dict[str, str] = {}
-    for algorithm in style.algorithm_styles(ours["algorithm"]):
-        mine = ours[ours["algorithm"] == algorithm]
-        means = over_seeds(mine[mine["split"] == "test"])
-        seeds = int(mine["seed"].nunique())
-        few = int(means["n_seeds"].iloc[-1]) if len(means) else seeds
-        count = f"{few} of {seeds}" if few < seeds else str(seeds)
-        plural = "" if seeds == 1 else "s"
-        notes[style.algorithm_name(algorithm)] = (
-            f"{mine['samples'].max():.3g} million samples, {count} seed{plural}"
-        )
+    notes = {
+        style.algorithm_name(name): _reached(ours[ours["algorithm"] == name], lowest)
+        for name in style.algorithm_styles(ours["algorithm"])
+    }
     if not notes:
         return "not run"
     distinct = set(notes.values())
@@ -188,6 +181,21 @@ def _note(ours: pd.DataFrame, zoomed: bool, published: float) -> str:
         else "\n".join(f"{name}: {note}" for name, note in notes.items())
     )
     return text + (f"\n(axis cut: published curves go to {published:.0f})" if zoomed else "")
+
+
+def _reached(mine: pd.DataFrame, lowest: float) -> str:
+    """What there is to say of one algorithm in a panel whose axis begins at `lowest`."""
+    means = {split: over_seeds(line) for split, line in mine.groupby("split")}
+    found = pd.concat(means.values())
+    found = found[found["n_seeds"] > 0]
+    if found.empty:
+        return "diverged"
+    seeds = int(mine["seed"].nunique())
+    few = int(means["test"]["n_seeds"].iloc[-1]) if "test" in means else seeds
+    count = f"{few} of {seeds}" if few < seeds else str(seeds)
+    plural = "" if seeds == 1 else "s"
+    below = f", below {lowest:.4g}".replace("-", "−") if (found["mean"] < lowest).all() else ""
+    return f"{found['samples'].max():.3g} million samples, {count} seed{plural}{below}"
 
 
 def _canvas(

@@ -73,16 +73,29 @@ def test_a_short_run_gets_an_axis_of_its_own_and_says_so():
     assert "axis cut: published curves go to 60" in note
 
 
-def test_missing_and_diverged_members():
-    one = estimates([1_000_000], seeds=2, sizes=(1_000,), algorithms=("aevb",))
-    one.loc[one["seed"] == 1, "value"] = np.nan
-    figure = build(one, load_published("figure3"), PAPER)
-    notes = [
+def notes(figure):
+    return [
         next(text.get_text() for text in axes(figure)[name].texts if text.get_gid() == "note")
         for name in ("mnist-1000", "mnist-50000")
     ]
-    assert "1 seed" in notes[0]
-    assert notes[1] == "not run"
+
+
+def test_missing_and_diverged_members():
+    frame = estimates([60_000_000], sizes=(1_000,))
+    frame.loc[(frame["seed"] == 1) & (frame["algorithm"] == "aevb"), "value"] = np.nan
+    frame.loc[frame["algorithm"] == "mcem", "value"] = -np.inf
+    found = notes(build(frame, load_published("figure3"), PAPER))
+    assert found == ["AEVB: 60 million samples, 1 of 2 seeds\nMCEM: diverged", "not run"]
+
+
+def test_curves_below_the_axis_are_said_to_be_there():
+    frame = estimates([60_000_000], algorithms=("aevb",))
+    low = frame["value"].mask(frame["n_train"] == 1_000, frame["value"] - 100)
+    found = notes(build(frame.assign(value=low), load_published("figure3"), PAPER))
+    assert found == [
+        "ours: 60 million samples, 2 seeds, below −160",
+        "ours: 60 million samples, 2 seeds",
+    ]
 
 
 def test_other_data_have_axes_of_their_own_and_their_name():
