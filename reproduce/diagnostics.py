@@ -42,6 +42,8 @@ ACTIVE = 0.01
 COLLAPSED = 0.1
 """A posterior with a total KL below this many nats says nothing of x."""
 
+ORDER = ["dataset", "algorithm", "n_train", "n_latent", "samples", "id", "seed"]
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -146,7 +148,7 @@ def diagnose_store(
             dimensions += [{**place, "rank": r + 1, "kl": value} for r, value in enumerate(kl)]
     if not members:
         raise UserError(f"{store.root} holds no trained cell with an encoder; run `make figure1`.")
-    return pd.DataFrame(members), pd.DataFrame(dimensions)
+    return pd.DataFrame(members).sort_values(ORDER, ignore_index=True), pd.DataFrame(dimensions)
 
 
 def markdown(members: pd.DataFrame) -> str:

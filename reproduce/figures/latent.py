@@ -1,4 +1,4 @@
-"""How much each latent dimension says of an image: KL by rank, a panel a data set and N_z."""
+"""How much each latent dimension says of an image: KL by rank, a panel a data set, size and age."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reproduce.figures import style
 
-COLUMNS = 5
+COLUMNS = 4
 
 
 def draw(dimensions: pd.DataFrame, path_stem: Path) -> tuple[Path, Path]:
@@ -23,10 +23,11 @@ def build(dimensions: pd.DataFrame) -> Figure:
     Parameters
     ----------
     dimensions
-        Columns `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `id`, `rank`, `kl` (nats).
+        Columns `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `samples`, `id`, `rank`,
+        `kl` (nats).
     """
     order = style.in_order(dimensions["dataset"], style.DATASET_NAMES)
-    keys = ["dataset", "n_latent", "n_train"]
+    keys = ["dataset", "n_latent", "n_train", "samples"]
     places = sorted(
         dimensions[keys].drop_duplicates().itertuples(index=False, name=None),
         key=lambda place: (order.index(place[0]), *place[1:]),
@@ -35,7 +36,7 @@ def build(dimensions: pd.DataFrame) -> Figure:
     n_columns = min(COLUMNS, len(places))
     n_rows = -(-len(places) // n_columns)
     with style.applied():
-        figure = Figure(figsize=(2.2 * n_columns + 0.4, 1.9 * n_rows + 0.75))
+        figure = Figure(figsize=(2.4 * n_columns + 0.4, 2.0 * n_rows + 0.75))
         FigureCanvasAgg(figure)
         figure.set_layout_engine("constrained")
         axes = figure.subplots(n_rows, n_columns, squeeze=False).flat
@@ -45,9 +46,11 @@ def build(dimensions: pd.DataFrame) -> Figure:
                 look = styles[str(name)]
                 ax.plot(mine["rank"], mine["kl"], look.marker, linestyle="-", color=look.colour,
                         markersize=2.6, linewidth=0.9, alpha=0.85)  # fmt: skip
-            dataset, n_latent, n_train = place
+            dataset, n_latent, n_train, samples = place
             ax.set_title(
-                f"{style.dataset_name(dataset)}, $N_z$={n_latent}, N={n_train:,}", size=7.5
+                f"{style.dataset_name(dataset)}, $N_z$={n_latent}, N={n_train:,}\n"
+                f"after {style.short_number(samples)} samples",
+                size=7.5,
             )
             ax.set_ylim(bottom=min(0.0, -0.03 * float(here["kl"].max())))
             ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
