@@ -13,7 +13,7 @@ from reproduce.figures.panel import Axis, Panel, axis_for, draw_curves, set_axes
 
 _COLOURS = ("#222222", "#e08214", "#1b78b5", "#8e44ad", "#2f8f4e")
 _MARKERS = ("o", "s", "^", "D", "v")
-_COLUMNS = 4
+_MOST_COLUMNS = 4
 _NARROWEST, _PANEL_WIDTH, _PANEL_HEIGHT = 4.6, 2.7, 2.99  # inches
 _LETTER, _KEY = 0.062, 0.75  # of a legend's entry: a letter's width, and that of line and gaps
 _LEGEND_LINE, _FOOT_LINE = 0.21, 0.15
@@ -31,7 +31,7 @@ def draw(curves: pd.DataFrame, published: pd.DataFrame, path_stem: Path) -> tupl
 
 
 def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """Lay out one panel for each (dataset, n_latent, algorithm), in rows of four.
+    """Lay out one panel for each (dataset, n_latent, algorithm), in rows of up to four.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     keys = ["dataset", "n_latent", "algorithm"]
     places = curves[keys].drop_duplicates().to_dict("records")
     with style.applied():
-        columns = min(len(places), _COLUMNS)
-        rows = -(-len(places) // columns)
+        rows = -(-len(places) // _MOST_COLUMNS)
+        columns = -(-len(places) // rows)
         width = max(_PANEL_WIDTH * columns + 0.6, _NARROWEST)
         entries = [*names, "published"]
         fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
