@@ -2,12 +2,14 @@
 
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reproduce.comparison import FIGURE2_SPLITS
 from reproduce.figures import style
 from reproduce.figures.panel import Axis, Panel, axis_for, draw_curves, set_axes
 
@@ -45,8 +47,8 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         name: style.AlgorithmStyle(name, _COLOURS[i % 5], _MARKERS[i % 5])
         for i, name in enumerate(names)
     }
-    keys = ["dataset", "n_latent", "algorithm"]
-    places = curves[keys].drop_duplicates().to_dict("records")
+    places = _places(curves, published)
+    note_lines = max(place.note.count("\n") + 1 for place in places)
     with style.applied():
         rows = -(-len(places) // _MOST_COLUMNS)
         columns = -(-len(places) // rows)
@@ -66,17 +68,10 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         for ax in grid[len(places) :]:
             ax.set_axis_off()
         for number, (place, ax) in enumerate(zip(places, grid, strict=False)):
-            panel = Panel(place["dataset"], place["n_latent"])
-            same = curves["algorithm"] == place["algorithm"]
-            ours = panel.of(curves[same])
-            ours = ours.assign(algorithm=ours["variant"])
-            theirs = panel.of(published[published["algorithm"] == place["algorithm"]])
-            axis = _reaching(axis_for(panel.dataset, [ours]), ours)
-            set_axes(ax, panel, axis, style.algorithm_name(place["algorithm"]), 1, leads=True)
+            set_axes(ax, place.panel, place.axis, place.note, note_lines, leads=True)
             if number % columns:
                 ax.set_ylabel("")
-            named = theirs.assign(algorithm="published")
-            draw_curves(ax, ours, named, {"published": _PUBLISHED, **looks})
+            draw_curves(ax, place.ours, place.theirs, {"published": _PUBLISHED, **looks})
         handles = [
             Line2D([], [], color=look.colour, marker=look.marker, markersize=style.MARKER_SIZE)
             for look in looks.values()
@@ -90,6 +85,38 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
                     size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
         style.freeze_layout(figure)
     return figure
+
+
+class _Place(NamedTuple):
+    """A panel, and what is drawn in it; variants and the published curve count as algorithms."""
+
+    panel: Panel
+    ours: pd.DataFrame
+    theirs: pd.DataFrame
+    axis: Axis
+    note: str
+
+
+def _places(curves: pd.DataFrame, published: pd.DataFrame) -> list[_Place]:
+    found = []
+    for place in curves[["dataset", "n_latent", "algorithm"]].drop_duplicates().to_dict("records"):
+        algorithm, panel = place["algorithm"], Panel(place["dataset"], place["n_latent"])
+        ours = panel.of(curves[curves["algorithm"] == algorithm])
+        ours = ours.assign(algorithm=ours["variant"])
+        theirs = panel.of(published[published["algorithm"] == algorithm])
+        axis = _reaching(axis_for(panel.dataset, [ours]), ours)
+        note = "\n".join([style.algorithm_name(algorithm), *_below(ours, axis)])
+        found.append(_Place(panel, ours, theirs.assign(algorithm="published"), axis, note))
+    return found
+
+
+def _below(ours: pd.DataFrame, axis: Axis) -> list[str]:
+    """Say which variants cannot be seen, a line each; one line where none can."""
+    drawn = ours[ours["split"].isin(FIGURE2_SPLITS.values())]
+    highest = drawn.groupby("variant", sort=False)["value"].max()
+    unseen = highest[highest < axis.y[0]].index
+    names = ["all"] if 1 < len(unseen) == len(highest) else list(unseen)
+    return [f"{name}: below {axis.y[0]:.4g}".replace("-", "−") for name in names]
 
 
 def _reaching(axis: Axis, ours: pd.DataFrame) -> Axis:
