@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 from building import autoencoder
 from reproduce import config, diagnostics
 from reproduce.bounds import sgvb_b
 from reproduce.diagnostics import diagnose
 from reproduce.errors import UserError
+from reproduce.figures import latent
 from reproduce.training import train
 
 
@@ -77,6 +79,26 @@ def test_the_command_covers_every_cell_with_an_encoder(tmp_path, capsys):
     np.testing.assert_allclose(total, table["kl"], rtol=1e-5)
     assert (tmp_path / "diagnostics" / "kl.png").stat().st_size > 5_000
     assert "active units" in capsys.readouterr().out
+
+
+def test_sizes_are_in_order_and_each_number_of_samples_has_a_panel(tmp_path):
+    for n_latent, samples in ((10, 2_000), (2, 2_000), (2, 4_000)):
+        hidden = 20 if samples == 2_000 else 30
+        job = config.job_from(
+            config.compose_config(
+                ["data=digits", f"model.n_latent={n_latent}", f"samples={samples}", "seeds=1",
+                 f"model.n_hidden={hidden}", "tracking=off", f"results={tmp_path}"]
+            )
+        )  # fmt: skip
+        train(job, lambda kind, payload: None)
+    members, dimensions = diagnostics.diagnose_store(tmp_path, None, Console(quiet=True))
+    assert list(zip(members["n_latent"], members["samples"], strict=True)) == [
+        (2, 2_000), (2, 4_000), (10, 2_000)
+    ]  # fmt: skip
+    titles = [ax.get_title() for ax in latent.build(dimensions).axes if ax.axison]
+    assert [title.partition("after ")[2] for title in titles] == [
+        "2e3 samples", "4e3 samples", "2e3 samples"
+    ]  # fmt: skip
 
 
 def test_nothing_trained_is_one_sentence(tmp_path):

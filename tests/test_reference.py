@@ -139,6 +139,39 @@ def test_docs_show_the_tables_that_the_commands_print():
         assert table.strip() in results
 
 
+def test_the_table_of_what_was_tried_on_mnist_holds_the_committed_numbers():
+    sources = {
+        "as the paper states, three seeds": ("figure1/desktop", ""),
+        "the same, seed 0": ("ablations/batch_size_mnist_long", "M = 100 (default)"),
+        "M = 50, seed 0": ("ablations/batch_size_mnist_long", "M = 50"),
+        "step size 0.02, seed 0": ("ablations/step_size_long", "step size 0.02"),
+        "estimator A, seeds 0 and 1": ("ablations/estimator", "estimator A"),
+    }
+    text = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if any(f"| {name} |" in line for name in sources)
+    ]
+    assert len(rows) == 24
+    n_latent = 0
+    for size, name, *shown in rows:
+        n_latent = int(size or n_latent)
+        folder, variant = sources[name]
+        found = pd.read_csv(ROOT / "results" / "reference" / folder / "comparison.csv")
+        found = found[(found["dataset"] == "mnist") & (found["algorithm"] == "aevb")]
+        found = found[found["n_latent"] == n_latent]
+        if variant:
+            found = found[found["variant"] == variant]
+        values = found.set_index(["split", "samples"])["difference"]
+        marks = [("test", m) for m in (500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000)]
+        for cell, mark in zip(shown, [*marks, ("train", 10_000_000)], strict=True):
+            if cell:
+                assert float(cell.replace("−", "-")) == pytest.approx(values[mark], abs=0.0501)
+            else:
+                assert mark not in values.index
+
+
 def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
     findings = check_all(gather(ROOT / "results" / "reference"))
     assert summary_table(findings) in (ROOT / "README.md").read_text(encoding="utf-8")
