@@ -320,6 +320,19 @@ def test_a_seed_that_has_just_begun_does_not_take_the_others_back():
         assert finding.n_seeds == 2
 
 
+def test_one_seed_far_ahead_does_not_leave_the_others_out():
+    both = pd.concat(
+        [curves("aevb", lambda x: 10 * x - 200), curves("wake_sleep", lambda x: 10 * x - 210)]
+    )
+    cut = both[(both["seed"] == 1) | (both["samples"] <= 10**7)]
+    alike = evidence(both[both["samples"] <= 10**7])
+    for claim in ("1a", "1b", "match"):
+        assert found(evidence(cut), claim) == found(alike, claim)
+        assert {f.samples for f in found(evidence(cut), claim)} == {10**7}
+        assert {f.n_seeds for f in found(evidence(cut), claim)} == {3}
+    assert {f.samples for f in found(evidence(cut[cut["seed"] < 2]), "1b")} == {MARKS[-1]}
+
+
 def test_a_diverged_seed_is_no_evidence():
     both = pd.concat([curves("aevb", lambda x: x + 1), curves("wake_sleep", lambda x: x)])
     both.loc[(both["seed"] == 1) & (both["samples"] > 10**6), "value"] = np.inf

@@ -38,7 +38,8 @@ def _faster(evidence: Evidence, claim: str, first: str, second: str) -> Iterator
         pairs, samples = paired(curves, first, second)
         if not pairs:
             continue
-        logs = [math.log10(speed_up(mine, other)) for mine, other in pairs]
+        to_there = [[curve[curve["samples"] <= samples] for curve in pair] for pair in pairs]
+        logs = [math.log10(speed_up(mine, other)) for mine, other in to_there]
         effect = Effect.over_seeds(logs)
         verdict, tell = judge(effect, 0.0)
         yield Finding(

@@ -1,6 +1,6 @@
 """Where claims are checked: panels, seeds in pairs, and how far a curve has to go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,8 @@ Pair = tuple[pd.DataFrame, pd.DataFrame]
 def paired(curves: pd.DataFrame, first: str, second: str) -> tuple[list[Pair], int]:
     """The curves of two algorithms, seed by seed, and the furthest that they can be compared at.
 
-    Values that are not finite are left out, and so are seeds that are not nearly as far as the
-    furthest one: a seed that has just begun must not take the others back to its own beginning.
+    Values that are not finite are left out, and so are seeds that are not nearly as far as
+    `furthest`: a seed that has just begun must not take the others back to its own beginning.
 
     Returns
     -------
@@ -70,8 +70,14 @@ def paired(curves: pd.DataFrame, first: str, second: str) -> tuple[list[Pair], i
         if all(len(curve) for curve in pair):
             both.append((pair[0], pair[1]))
     ends = [int(min(curve["samples"].max() for curve in pair)) for pair in both]
-    kept = [at for at, end in enumerate(ends) if end >= NEARLY * max(ends)]
+    kept = [at for at, end in enumerate(ends) if end >= NEARLY * furthest(ends)]
     return [both[at] for at in kept], min((ends[at] for at in kept), default=0)
+
+
+def furthest(ends: Iterable[int]) -> int:
+    """How far one of two seeds got, or two of three and more: one alone shows no spread."""
+    ordered = sorted(ends)
+    return ordered[-2] if len(ordered) > 2 else max(ordered, default=0)
 
 
 def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tuple[bool, str]:
