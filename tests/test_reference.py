@@ -131,6 +131,9 @@ def test_docs_show_the_tables_that_the_commands_print():
     for folder in (REFERENCE / "laptop", FIGURE2 / "laptop", FIGURE2 / "paper"):
         assert tables(folder) in results
     assert tables(REFERENCE / "desktop", 1e7) in results
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert tables(REFERENCE / "desktop", 1e7) in readme
+    assert tables(FIGURE2 / "paper") in readme
     docs = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
     printed = (ROOT / "results" / "reference" / "estimators" / "tables.md").read_text("utf-8")
     assert printed.strip() in docs
