@@ -18,8 +18,10 @@ BOTH = pytest.mark.parametrize("name", ["aevb", "wake_sleep"])
     ("decoder", "pixels", "hidden", "latent", "test_images"),
     [
         (BernoulliDecoder, 784, 500, 3, 1000),
+        (BernoulliDecoder, 784, 500, 5, 1000),
         (BernoulliDecoder, 784, 500, 10, 1000),
         (BernoulliDecoder, 784, 500, 20, 1000),
+        (BernoulliDecoder, 784, 500, 200, 1000),
         (GaussianDecoder, 560, 200, 2, 365),
         (GaussianDecoder, 560, 200, 5, 365),
         (GaussianDecoder, 560, 200, 10, 365),

@@ -1,10 +1,10 @@
 """Near-exact log p(x) for up to three latent dimensions, by quasi-Monte Carlo quadrature.
 
 Two proposals are combined by the balance heuristic (Veach & Guibas 1995,
-doi:10.1145/218380.218498): a Sobol grid over the prior, shared by all datapoints and decoded once,
-which sees broad posteriors and every place where a mode may be; and Sobol points in a mixture of
-Gaussians around the modes that a climb from the best places of the grid finds, which resolves
-posteriors narrower than the grid. All is done twice, with independent scrambles.
+doi:10.1145/218380.218498): a Sobol grid over the prior, shared by all datapoints, which sees broad
+posteriors and every place where a mode may be; and Sobol points in a mixture of Gaussians around
+the modes that a climb from the best places of the grid finds, which resolves posteriors narrower
+than the grid. All is done twice, with independent scrambles.
 """
 
 import math
