@@ -20,14 +20,13 @@ from benchmarks import command
 from benchmarks import published_estimator_figure as drawing
 from benchmarks.peers.workload import positive_int
 from benchmarks.published_estimator_figure import AS_PUBLISHED, EXACT
-from reproduce import cli, estimates
+from reproduce import cli, config, estimates
 from reproduce.comparison import aligned, in_paper_order, or_blank
 from reproduce.errors import UserError
 from reproduce.estimates import ConfiguredEstimator, Question
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json, write_text, write_with
 from reproduce.likelihood.hmc_kde_2013 import HmcKde2013
-from reproduce.likelihood.quadrature import Quadrature
 from reproduce.provenance import provenance
 from reproduce.published import load_published, value_at
 from reproduce.runtime import available_cores, prepare
@@ -36,20 +35,22 @@ from reproduce.trained import find_cell, snapshots_of
 
 OUTPUT = Path("results/published_estimator")
 PLACE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
-KEYS = [*PLACE, "step_size", "samples"]
+KEYS = [*PLACE, "step_size", "samples", "cell"]
+N_HIDDEN = 100  # of the paper's Figure 3
 SPLITS: tuple[estimates.Split, ...] = ("train", "test")
 VALUES = (EXACT, "laid_out_right", AS_PUBLISHED)
 
 
 def cells_of(store: Store, published: pd.DataFrame) -> list[tuple[Cell, int, list[int]]]:
-    """Return the stored cells that the paper's figure has, with their last weights and seeds."""
+    """Return the stored cells of the figure's sizes, with their last weights and seeds."""
     known = published[["dataset", "n_latent", "n_train", "algorithm"]].drop_duplicates()
     found = []
     for path in sorted(store.root.glob("*/cell.json")):
         cell = find_cell(store, path.parent.name)
         weights = snapshots_of(store, cell)
         identity = (cell.dataset, cell.n_latent, cell.n_train, cell.algorithm)
-        if weights and identity in known.itertuples(index=False, name=None):
+        there = identity in known.itertuples(index=False, name=None)
+        if weights and there and cell.settings["model"]["n_hidden"] == N_HIDDEN:
             found.append((cell, max(weights), weights[max(weights)]))
     if not found:
         raise UserError(
@@ -62,7 +63,9 @@ def exact(
     store: Store, question: Question, seeds: Sequence[int], data_dir: str | None
 ) -> dict[int, float]:
     """Return log p(x) by quadrature, as kept beside the members or else estimated now."""
-    estimator = ConfiguredEstimator(EXACT, Quadrature(), {})
+    estimator = ConfiguredEstimator.from_config(
+        config.compose_config(["estimator=quadrature"]).estimator
+    )
     found = {}
     for seed in seeds:
         frame = store.likelihoods(question.cell, seed)
@@ -71,6 +74,7 @@ def exact(
             & (frame["split"] == question.split)
             & (frame["samples"] == question.samples)
             & (frame["n_points"] == question.n_points)
+            & (frame["settings"] == estimator.digest)
         ]
         if same.empty:
             now, _ = estimates.estimate(store, question, [seed], estimator, data_dir)
@@ -96,7 +100,7 @@ def rows_of(
             yield {
                 "dataset": cell.dataset, "n_latent": cell.n_latent, "n_train": cell.n_train,
                 "algorithm": cell.algorithm, "step_size": step_size, "seed": seed, "split": split,
-                "samples": samples,
+                "samples": samples, "cell": cell.id,
                 EXACT: reference[seed],
                 "laid_out_right": float(right[member].mean()),
                 AS_PUBLISHED: float(found.value[member].mean()),

@@ -6,10 +6,14 @@ import pandas as pd
 import pytest
 
 from benchmarks import published_estimator
+from reproduce import config
+from reproduce.checkpoints import write_snapshots
 from reproduce.published import load_published
+from reproduce.store import Store
+from reproduce.trained import build_model
 
 ROW = {"dataset": "mnist", "n_latent": 3, "n_train": 1000, "algorithm": "aevb", "split": "test",
-       "step_size": 0.1, "samples": 60_000_000}  # fmt: skip
+       "step_size": 0.1, "samples": 60_000_000, "cell": "one"}  # fmt: skip
 
 
 def rows(*values):
@@ -35,6 +39,31 @@ def test_members_are_averaged_and_compared_with_the_published_end():
     cells = [cell.strip() for cell in text.strip("|").split("|")]
     assert cells[:6] == ["MNIST", "1,000", "AEVB", "0.1", "test", "6e7"]
     assert cells[6:] == ["−143.2", "−139.0", "−140.0", "−142.5", "+4.2", "+0.7"]
+
+
+def test_cells_that_differ_in_other_settings_are_not_averaged():
+    both = pd.concat(
+        [rows((-138.0, -139.0, -142.0)), rows((-130.0, -131.0, -134.0)).assign(cell="other")]
+    )
+    table = published_estimator.compared(both, load_published("figure3"))
+    assert table["quadrature"].tolist() == [-138, -130]
+
+
+def test_only_models_of_the_figures_width_are_compared(tmp_path):
+    settings = config.compose_config(
+        ["data=mnist", "algorithm=aevb", "model.n_latent=3", f"results={tmp_path}"]
+    )
+    store = Store(tmp_path / "runs")
+    for width in (100, 500):
+        settings.model.n_hidden = width
+        cell = config.job_from(settings).cell
+        store.write_cell(cell)
+        folder = store.member_folder(cell, 0)
+        folder.mkdir(parents=True)
+        weights = build_model(cell, 784, 1)
+        write_snapshots(store, cell, {0: 0}, 1_000, weights)
+    found = published_estimator.cells_of(store, load_published("figure3"))
+    assert [cell.settings["model"]["n_hidden"] for cell, _, _ in found] == [100]
 
 
 def test_before_the_published_curve_begins_nothing_is_compared():
