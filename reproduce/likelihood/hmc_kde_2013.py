@@ -161,7 +161,8 @@ class HmcKde2013:
             )
             accepted = accepted.float()
             if self.step_sizes == "global":
-                step_size = adapted(step_size, accepted.mean(1, keepdim=True))
+                rate = accepted.mean(1, keepdim=True).expand_as(step_size)
+                step_size = adapted(step_size, rate)
             else:
                 step_size = step_size * (LOG_FACTOR * (2 * accepted - 1)).exp()
             if transition >= self.n_evaluations * per_evaluation - self.n_samples:
