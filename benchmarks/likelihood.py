@@ -6,6 +6,7 @@ VAEs do. HMC: gradient evaluations a second beside the matrix products that one 
 programs run in one process on the same threads, in turn, so that a slow spell falls on all.
 """
 
+import argparse
 import math
 import statistics
 import sys
@@ -152,8 +153,11 @@ def table(found: dict[str, list[float]]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write `results/bench_likelihood.json`."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    output = Path(given[0]) if given else RESULTS
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.likelihood", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("output", type=Path, nargs="?", default=RESULTS, help="where the JSON goes")
+    output = parser.parse_args(arguments).output
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     with torch.no_grad():

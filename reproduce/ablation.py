@@ -105,12 +105,26 @@ def _changes(given: Any) -> dict[str, list[str]]:
 
 
 def collect(found: Sequence[Variant]) -> pd.DataFrame:
-    """Read the curves of all variants, with a column `variant`."""
+    """Read the curves of all variants, with a column `variant`; one without a point has no row."""
     frames = [
         Store(v.job.store).curves(v.job.cell, v.job.seeds, last_mark(v.job)).assign(variant=v.name)
         for v in found
     ]
-    return pd.concat(frames, ignore_index=True)
+    # Beside a frame without rows pandas knows no types.
+    numbers = {"n_latent": int, "n_train": int, "seed": int, "samples": int, "value": float}
+    return pd.concat(frames, ignore_index=True).astype(numbers)
+
+
+def without_points(found: Sequence[Variant], curves: pd.DataFrame) -> str:
+    """Name the variants that no curve is of, in a sentence; empty where there are none."""
+    keys = ["dataset", "n_latent", "algorithm", "variant"]
+    known = set(curves[keys].itertuples(index=False, name=None))
+    lost = [
+        f"{v.job.cell.title}, {v.name}"
+        for v in found
+        if (v.job.cell.dataset, v.job.cell.n_latent, v.job.cell.algorithm, v.name) not in known
+    ]
+    return f"Diverged before the first mark: {'; '.join(lost)}." if lost else ""
 
 
 def compared(curves: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tables = [markdown(curves)]
     if settings.ablation.get("first_points"):
         tables.append(first_points(curves))
-    text = "\n\n".join(tables)
+    text = "\n\n".join(filter(None, [*tables, without_points(found, curves)]))
     write_text(folder / "table.md", text + "\n")
     about = {
         "ablation": OmegaConf.to_container(settings.ablation, resolve=True),

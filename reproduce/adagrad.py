@@ -1,6 +1,7 @@
 """Adagrad with the weight prior, as in the paper."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,12 @@ class Adagrad(torch.optim.Adagrad):
             fused=fused or None,
             foreach=None if fused else True,
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over sums and settings, but not the kernels of the device that they were made on."""
+        own = {name: self.param_groups[0][name] for name in ("fused", "foreach")}
+        groups = [{**group, **own} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     @property
     def parameters(self) -> list[Tensor]:

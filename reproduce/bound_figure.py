@@ -34,8 +34,7 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     figure1.draw(curves, published, panels, plan.path("figure1"), title=plan.title)
     write_json(plan.path("manifest.json"), manifest(plan, PAPER, diverged))
     if not comparison.empty:
-        last = float(comparison["samples"].max())
-        terminal.print(markdown_table(comparison, last), highlight=False)
+        terminal.print(markdown_table(comparison, None), highlight=False)
 
 
 def collect(plan: Plan) -> pd.DataFrame:

@@ -224,7 +224,7 @@ def markdown_summary(comparison: pd.DataFrame) -> str:
     return f"{caption}\n\n{aligned(table, right=range(1, 6))}"
 
 
-def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
+def markdown_table(comparison: pd.DataFrame, at: float | None = 1e6) -> str:
     """Markdown table of the comparison at one number of samples, aligned as plain text too.
 
     Parameters
@@ -232,7 +232,7 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
     comparison
         As `compare` gives it.
     at
-        One of its `samples`.
+        One of its `samples`; None: the last one of each curve.
 
     Returns
     -------
@@ -240,10 +240,19 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
         A caption that says the units and the number of seeds, a blank line and the table, without
         a newline at the end; one sentence where nothing was compared there.
     """
-    rows = comparison[comparison["samples"] == round(at)]
+    if at is None:
+        last = comparison.groupby(_CURVE)["samples"].transform("max")
+        rows = comparison[comparison["samples"] == last]
+    else:
+        rows = comparison[comparison["samples"] == round(at)]
     if rows.empty:
-        return f"None of our curves can be compared with the paper at {short_number(at)} samples."
+        where = "" if at is None else f" at {short_number(at)} samples"
+        return f"None of our curves can be compared with the paper{where}."
+    ends = sorted(set(rows["samples"]))
+    differ = len(ends) > 1
     table = [["dataset", "N_z", "algorithm", "split", "published", "ours", "difference"]]
+    if differ:
+        table[0].insert(4, "samples")
     for row in rows.itertuples():
         half = (float(row.ci95_high) - float(row.ci95_low)) / 2  # pyright: ignore[reportArgumentType]
         table.append(
@@ -252,6 +261,7 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
                 str(row.n_latent),
                 algorithm_name(str(row.algorithm)),
                 str(row.split),
+                *([short_number(float(row.samples))] if differ else []),  # pyright: ignore[reportArgumentType]
                 or_blank(float(row.published)),  # pyright: ignore[reportArgumentType]
                 nats(row.ours) + (f" ± {half:.1f}" if np.isfinite(half) else ""),
                 or_blank(float(row.difference), sign="+"),  # pyright: ignore[reportArgumentType]
@@ -261,11 +271,12 @@ def markdown_table(comparison: pd.DataFrame, at: float = 1e6) -> str:
     count = str(most) if fewest == most else f"{fewest} to {most}"
     seeds = f"{count} seed" + ("" if most == 1 else "s")
     interval = " ± half the width of its 95 % Student-t interval" if most > 1 else ""
+    reach = "the last mark of each curve" if differ else f"{short_number(ends[0])} training samples"
     caption = (
-        f"Variational bound in nats per datapoint at {short_number(at)} training samples; "
+        f"Variational bound in nats per datapoint at {reach}; "
         f"ours: mean over {seeds}{interval}; difference: ours − published."
     )
-    return f"{caption}\n\n{aligned(table, right=(1, 4, 5, 6))}"
+    return f"{caption}\n\n{aligned(table, right=(1, *range(4, len(table[0]))))}"
 
 
 def _matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.DataFrame:

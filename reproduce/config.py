@@ -18,7 +18,7 @@ from reproduce.runtime import MOST_THREADS, choose_device
 from reproduce.store import Cell
 from reproduce.tracking import MODES
 from reproduce.training import Job
-from reproduce.values import check_number, check_one_of, folder_name, whole_number
+from reproduce.values import check_one_of, folder_name, number, shown, whole_number
 
 MOST_SEEDS = 1_000
 MOST_SAMPLES = 10**12  # four thousand times the paper's
@@ -56,21 +56,28 @@ def cell_from(config: DictConfig) -> Cell:
         raise UserError(
             f"algorithm.name may have letters, digits and underscores, not {algorithm['name']!r}."
         )
-    for name in ("batch_size", "n_samples", "n_leapfrog", "n_updates"):
+    for name in ("batch_size", "n_samples", "n_leapfrog", "n_updates", "chunk"):
         if name in algorithm:  # an algorithm of the user's need not have all of these
             algorithm[name] = whole_number(f"algorithm.{name}", algorithm[name])
     if "warmup_steps" in algorithm:
         steps = algorithm["warmup_steps"]
         algorithm["warmup_steps"] = whole_number("algorithm.warmup_steps", steps, least=0)
-    for name in ("step_size", "target_acceptance"):
+    for name in ("step_size", "target_acceptance", "initial_leapfrog_step"):
         if name in algorithm:
-            check_number(f"algorithm.{name}", algorithm[name], zero=False)
+            algorithm[name] = number(f"algorithm.{name}", algorithm[name])
+    if not isinstance(algorithm.get("clip_dreams", False), bool):
+        raise UserError(
+            f"algorithm.clip_dreams must be true or false, not {shown(algorithm['clip_dreams'])}."
+        )
     if "estimator" in algorithm:
         check_one_of("algorithm.estimator", algorithm["estimator"], BOUNDS)
     model = _plain(config.model)
     model["n_hidden"] = whole_number("model.n_hidden", model["n_hidden"])
     check_one_of("model.init.scheme", model["init"]["scheme"], SCHEMES)
-    check_number("model.init.std", model["init"]["std"], zero=True)
+    model["init"]["std"] = number("model.init.std", model["init"]["std"], zero=True)
+    if "log_variance_scale" in model["encoder"]:
+        scale = model["encoder"]["log_variance_scale"]
+        model["encoder"]["log_variance_scale"] = number("model.encoder.log_variance_scale", scale)
     return Cell(
         dataset=config.data.name,
         algorithm=algorithm.pop("name"),

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reproduce import cli, data
 from reproduce.algorithm import EVALUATED_TRAINING_IMAGES
-from reproduce.bounds import sgvb_b
+from reproduce.bounds import Bound, bound_named, sgvb_b
 from reproduce.comparison import aligned
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
@@ -66,9 +66,13 @@ class Diagnosis:
 
 @torch.no_grad()
 def diagnose(
-    model: Autoencoder, x: Float[Tensor, "batch pixel"], seed: int = 0, n_repeats: int = N_REPEATS
+    model: Autoencoder,
+    x: Float[Tensor, "batch pixel"],
+    seed: int = 0,
+    n_repeats: int = N_REPEATS,
+    bound: Bound = sgvb_b,
 ) -> Diagnosis:
-    """Look at q(z|x) and at the noise of the bound on images `x`; `seed` names the noise."""
+    """Look at q(z|x) and at the noise of `bound` on images `x`; `seed` names the noise."""
     stacked = x.expand(model.n_members, -1, -1)
     posterior = model.encoder(stacked)
     variance = posterior.log_variance.exp()
@@ -76,7 +80,7 @@ def diagnose(
     source = generator("cpu", seed, "diagnostics")
     shape = (model.n_members, 1, len(x), model.n_latent)
     bounds = torch.stack(
-        [sgvb_b(model, stacked, torch.randn(shape, generator=source)) for _ in range(n_repeats)]
+        [bound(model, stacked, torch.randn(shape, generator=source)) for _ in range(n_repeats)]
     )
     return Diagnosis(
         kl.mean(1), posterior.mean.var(1) > ACTIVE, bounds.double().var(0).mean(1).float()
@@ -139,7 +143,8 @@ def diagnose_store(
             terminal.print(f"{name} is left out: {error}", style="yellow")
             continue
         x = images.test[:N_POINTS].float() * images.scale
-        found = diagnose(model, x)
+        estimator = bound_named(str(cell.settings["algorithm"].get("estimator", "B")))
+        found = diagnose(model, x, bound=estimator)
         samples = [int(store.manifest(cell, seed).get("samples", 0)) for seed in seeds]
         rows = rows_of(cell, seeds, samples, images, found)
         members += rows

@@ -134,7 +134,8 @@ def estimate(
         Where snapshots or data cannot be read, or the estimator cannot be used with the model.
     """
     model = load_snapshots(store, question.cell, seeds, question.samples).to(device)
-    target = Target.of(model, has_encoder=trains_encoder(question.cell))
+    cell = question.cell
+    target = Target.of(model, has_encoder=trains_encoder(cell), name=cell.id)
     x = points(question, data_dir).to(device).expand(len(seeds), -1, -1)
     start = time.perf_counter()
     found = estimator.estimate(target, x, seeds, progress)

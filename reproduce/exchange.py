@@ -42,6 +42,8 @@ def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
     for member in members:
         there = target / member.relative_to(source)
         known = (there / "curve.csv").exists()
+        if not known and not replace and (there / "checkpoint.ckpt").exists():
+            continue  # in training
         further = not known or (replace and _samples(member) > _samples(there))
         if further:
             (there / "checkpoint.ckpt").unlink(missing_ok=True)  # of what did not go as far

@@ -12,8 +12,9 @@ from torch import Tensor
 from reproduce import data
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
+from reproduce.estimates import trains_encoder
 from reproduce.figures.pictures import Grid, draw_grids, draw_rows
-from reproduce.figures.style import dataset_name, short_number
+from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.plan import Plan
@@ -38,7 +39,7 @@ def finish_manifolds(plan: Plan, diverged: Sequence[Divergence], terminal: Conso
             raise UserError(f"A manifold needs N_z = 2, not {job.cell.n_latent}.")
         side = MANIFOLD_SIDE.get(job.cell.dataset, DEFAULT_SIDE)
         made = decode(model, unit_square(side))
-        name = dataset_name(job.cell.dataset)
+        name = dataset_name(job.cell.dataset) + _algorithm(plan, job)
         grids.append(Grid(f"Learned {name} manifold", _pictures(made, images), side))
         far.append(f"{name}: {short_number(samples)} samples, seed {job.seeds[0]}")
     footnote = (
@@ -56,17 +57,18 @@ def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console
     for job, model, images, samples in _models(plan, terminal):
         source = generator("cpu", job.seeds[0], "samples")
         z = torch.randn(SAMPLES_SIDE**2, job.cell.n_latent, generator=source)
-        title = f"{job.cell.n_latent}-D latent space"
+        which = _algorithm(plan, job)
+        title = f"{job.cell.n_latent}-D latent space{which}"
         grids.append(Grid(title, _pictures(decode(model, z), images), SAMPLES_SIDE))
         x = images.test[:N_RECONSTRUCTED].float() * images.scale
         if not rows:
             rows.append(Grid("test image", _pictures(x, images), len(x)))
-        with torch.no_grad():
-            code = model.encoder(x.unsqueeze(0)).mean[0]
-        rows.append(
-            Grid(f"$N_z$ = {job.cell.n_latent}", _pictures(decode(model, code), images), len(x))
-        )
-        far.append(f"N_z = {job.cell.n_latent}: {short_number(samples)}")
+        if trains_encoder(job.cell):
+            with torch.no_grad():
+                code = model.encoder(x.unsqueeze(0)).mean[0]
+            made = _pictures(decode(model, code), images)
+            rows.append(Grid(f"$N_z$ = {job.cell.n_latent}{which}", made, len(x)))
+        far.append(f"N_z = {job.cell.n_latent}{which}: {short_number(samples)}")
     trained = f"Training samples evaluated: {'; '.join(far)}."
     draw_grids(
         grids,
@@ -83,6 +85,12 @@ def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console
     )
     paper = "Figure 5 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
     write_json(plan.path("manifest.json"), manifest(plan, paper, diverged))
+
+
+def _algorithm(plan: Plan, job: Job) -> str:
+    """Name the algorithm where the figure has several."""
+    several = len({one.cell.algorithm for one in plan.jobs}) > 1
+    return f", {algorithm_name(job.cell.algorithm)}" if several else ""
 
 
 def unit_square(side: int) -> Float[Tensor, "point 2"]:

@@ -83,7 +83,12 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     figure2.draw(
         found[found["estimator"] == drawn],
         published,
-        [LikelihoodPanel(p.dataset, p.n_latent, _n_train(p.n_train)) for p in plan.panels],
+        list(
+            dict.fromkeys(
+                LikelihoodPanel(cell.dataset, cell.n_latent, cell.n_train)
+                for cell in (job.cell for job in plan.jobs)
+            )
+        ),
         plan.path("figure2"),
         title=plan.title,
         footnote=_few_iterations(plan.jobs),
@@ -214,8 +219,3 @@ def _few_iterations(jobs: Sequence[Job]) -> str | None:
         for cell, iterations in few
     ]
     return " ".join(sentences) or None
-
-
-def _n_train(n_train: int | None) -> int:
-    assert n_train is not None  # every panel of this figure has one
-    return n_train

@@ -256,7 +256,7 @@ def _snapshots(
     for other in (settings.figure.get("budgets") or {}).values():
         if "mark_every" not in other or not isinstance(other.panels, ListConfig):
             continue  # a figure that needs no likelihoods, or panels that are found wrong in time
-        ends = [panel.samples for panel in other.panels if panel.data == dataset]
+        ends = [panel.get("samples") or limit for panel in other.panels if panel.data == dataset]
         if ends or other is budget:
             own_end = limit if other is budget else max(ends)
             marks.update(mark for mark in marks_of(other, own_end) if mark <= limit)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,7 +27,7 @@ from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
 from reproduce.runtime import available_cores, choose_device, is_out_of_memory
 from reproduce.store import Store
-from reproduce.training import Job, Report, last_mark, train
+from reproduce.training import Job, Report, as_interrupts, last_mark, train
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,12 @@ def run(
 
 
 def diverged(jobs: Sequence[Job]) -> list[Divergence]:
-    """Return the members of `jobs` that are known to have diverged."""
+    """Return the members of `jobs` that are known to have diverged within the job's samples."""
     found = []
     for job in jobs:
         for seed in job.seeds:
             at = Store(job.store).manifest(job.cell, seed).get("diverged_at")
-            if at is not None:
+            if at is not None and at <= last_mark(job):
                 found.append(Divergence(job, seed, at))
     return found
 
@@ -214,12 +213,8 @@ def _train_in_worker(number: int, job: Job) -> None:
 def _train(job: Job, report: Report) -> None:
     """Train; say in a sentence where the disk or the memory of this machine did not suffice."""
     try:
-        train(job, report)
-    except SystemExit as stop:
-        # Lightning turns Ctrl-C into an exit, and SIGTERM into one with status zero.
-        if isinstance(stop.__context__, KeyboardInterrupt) or isinstance(stop, SIGTERMException):
-            raise KeyboardInterrupt from stop
-        raise
+        with as_interrupts():
+            train(job, report)
     except (RuntimeError, MemoryError) as error:
         # torch has no type of its own for a failed write.
         if "inline_container" in str(error):  # the part of torch that writes checkpoints

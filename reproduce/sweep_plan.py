@@ -16,7 +16,7 @@ from reproduce.errors import UserError
 from reproduce.runtime import choose_device, prepare
 from reproduce.schedule import Chunks, marks
 from reproduce.store import Store
-from reproduce.training import Job, block_samples, build, quieten_lightning
+from reproduce.training import Job, as_interrupts, block_samples, build, quieten_lightning
 
 MEASURED_SECONDS = 1.0
 """How long each size of model is tried, beside one evaluation."""
@@ -145,9 +145,12 @@ def measure_rate(job: Job, stack: int) -> Rate:
     )
     block = algorithm.block_samples
     chunks = Chunks(0, [block * _Watch.MOST_BLOCKS], block, longest=1)
-    trainer.fit(algorithm, train_dataloaders=chunks)
+    with as_interrupts():
+        trainer.fit(algorithm, train_dataloaders=chunks)
+    algorithm.to(device)  # Lightning leaves it on the CPU
     before = time.perf_counter()
-    algorithm.measure()
+    for values in algorithm.measure().values():
+        values.tolist()  # waits for a GPU
     seconds_per_mark = time.perf_counter() - before
     return Rate(stack * block / watch.seconds_per_block, seconds_per_mark)
 

@@ -15,11 +15,11 @@ from reproduce.likelihood_comparison import markdown_likelihood_table
 from reproduce.values import check_number
 
 
-def tables(folder: Path, at: float = 1e6) -> str:
+def tables(folder: Path, at: float | None = 1e6) -> str:
     """Return the comparison of the figure in `folder`, as Markdown.
 
-    Figure 1's at `at` samples, figure 2's at the last mark of each curve; then how far each panel
-    is from the paper.
+    Figure 1's at `at` samples (None: the last mark of each curve), figure 2's at the last mark of
+    each curve; then how far each panel is from the paper.
 
     Raises
     ------

@@ -76,14 +76,15 @@ def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int)
 def snapshots_of(store: Store, cell: Cell) -> dict[int, list[int]]:
     """Return at how many samples there are weights, with the seeds that have them.
 
-    Where training stopped, the checkpoint has them.
+    Where training stopped, the checkpoint has them, unless the member diverged.
     """
     found: dict[int, set[int]] = {}
     for seed in store.seeds(cell):
         files = store.member_folder(cell, seed).glob("snapshots/*.ckpt")
         marks = {int(path.stem) for path in files if path.stem.isdecimal()}
-        if store.checkpoint(cell, seed).exists():
-            marks.add(int(store.manifest(cell, seed).get("samples", 0)))
+        about = store.manifest(cell, seed)
+        if store.checkpoint(cell, seed).exists() and about.get("diverged_at") is None:
+            marks.add(int(about.get("samples", 0)))
         for samples in marks - {0}:
             found.setdefault(samples, set()).add(seed)
     return {samples: sorted(seeds) for samples, seeds in sorted(found.items())}
@@ -91,7 +92,8 @@ def snapshots_of(store: Store, cell: Cell) -> dict[int, list[int]]:
 
 def _at(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
     there = store.snapshot(cell, seed, samples).exists()
-    if not there and store.manifest(cell, seed).get("samples") == samples:
+    about = store.manifest(cell, seed)
+    if not there and about.get("samples") == samples and about.get("diverged_at") is None:
         state = read_checkpoint(store, cell, seed)["state_dict"]
         if int(state["samples_seen"][0]) == samples:  # no later one, saved just before a kill
             return _model_of(state)

@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from reproduce import data, methods
 from reproduce.algorithm import Algorithm
@@ -99,6 +100,7 @@ def train(job: Job, report: Report) -> dict[int, int]:
         for seed in sorted(job.seeds):  # in one order, so that two processes cannot deadlock
             locks.enter_context(_locked(store, job.cell, seed, report))
         missing = [s for s in job.seeds if not store.is_done(job.cell, s, job.samples)]
+        report("advance", job.samples * (len(job.seeds) - len(missing)))
         stacks: dict[int, list[int]] = {}
         for seed in missing:
             stacks.setdefault(_progress(store, job.cell, seed), []).append(seed)
@@ -276,7 +278,10 @@ class Recorder(pl.Callback):
         checkpoint["members"] = [vars(member) for member in self.members]
 
     def publish(self, algorithm: Algorithm) -> None:
-        """Write manifest and curve of each member; the curve, which means "done", comes last."""
+        """Write manifest and curve of each member; what means "done" comes last.
+
+        That is the curve, and where a member diverged the manifest, which says so.
+        """
         for seed, member in zip(self.seeds, self.members, strict=True):
             manifest = {
                 "cell": self.job.cell.as_dict(),
@@ -291,6 +296,8 @@ class Recorder(pl.Callback):
                 "data": {"source": self.images.source, "sha256": self.images.checksum},
                 **provenance(),
             }
+            if member.diverged_at is not None:
+                self.store.write_curve(self.job.cell, seed, member.curve)
             self.store.write_manifest(self.job.cell, seed, manifest)
             self.store.write_curve(self.job.cell, seed, member.curve)
 
@@ -318,6 +325,17 @@ class Recorder(pl.Callback):
                     f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "
                     f"was stopped{others}.",
                 )
+
+
+@contextlib.contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Turn into KeyboardInterrupt what Lightning makes of Ctrl-C and SIGTERM: exits."""
+    try:
+        yield
+    except SystemExit as stop:  # with status zero after SIGTERM
+        if isinstance(stop.__context__, KeyboardInterrupt) or isinstance(stop, SIGTERMException):
+            raise KeyboardInterrupt from stop
+        raise
 
 
 def quieten_lightning() -> None:

@@ -35,6 +35,12 @@ def check_number(name: str, value: Any, *, zero: bool) -> None:
         raise UserError(f"{name} must be a number {bound}, not {shown(value)}.")
 
 
+def number(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return `value` as a float where `check_number` lets it pass; 1 is 1.0."""
+    check_number(name, value, zero=zero)
+    return float(value)
+
+
 def check_one_of(name: str, value: Any, options: Collection[str]) -> None:
     """Raise `UserError` unless `value` is one of `options`."""
     if not isinstance(value, str) or value not in options:

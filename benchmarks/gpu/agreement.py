@@ -11,6 +11,7 @@ from scipy import stats
 from benchmarks.variants import ROOT
 from reproduce import config, runner
 from reproduce.store import Store
+from reproduce.values import quoted
 
 CPU_CURVES = ROOT / "results" / "reference" / "figure1" / "desktop" / "curves.csv"
 MEMBERS = 5
@@ -30,7 +31,8 @@ def agreement(store: Path, data_dir: str | None, terminal: Console) -> list[dict
             overrides = [
                 f"data={dataset}", f"algorithm={algorithm}", f"model.n_latent={n_latent}",
                 f"seeds={MEMBERS}", f"samples={SAMPLES}", "device=cuda", "tracking=off",
-                f"results={store}", *([f"data.dir={data_dir}"] if data_dir else []),
+                f"results={quoted(store)}",
+                *([f"data.dir={quoted(data_dir)}"] if data_dir else []),
             ]  # fmt: skip
             job = config.job_from(config.compose_config(overrides))
             runner.run([job], 1, terminal)

@@ -10,6 +10,7 @@ from reproduce import exchange, runner
 from reproduce.plan import make_plan
 from reproduce.store import Store
 from reproduce.training import Job
+from reproduce.values import quoted
 
 
 def paper_cells(
@@ -33,7 +34,7 @@ def paper_cells(
         Names of the cells `done` and `missing`.
     """
     common = ["budget=paper", "device=cuda", "tracking=off", "data.fallback=error"]
-    common += [f"data.dir={data_dir}"] if data_dir else []
+    common += [f"data.dir={quoted(data_dir)}"] if data_dir else []
     jobs = [
         job
         for figure in ("figure1", "figure2")

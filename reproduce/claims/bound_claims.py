@@ -10,7 +10,7 @@ import pandas as pd
 
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, judge
-from reproduce.claims.places import SAME, complete, finding_at, groups, paired, places
+from reproduce.claims.places import SAME, complete, finding_at, furthest_of, groups, paired, places
 from reproduce.figures.style import algorithm_name, dataset_name
 from reproduce.published import load_published, value_at
 
@@ -129,7 +129,7 @@ def _over_latents(
         sizes = sorted(int(size) for size in set(curves["n_latent"]))
         for smaller, larger in pairwise(sizes):
             two = [curves[curves["n_latent"] == size] for size in (smaller, larger)]
-            samples = int(min(one["samples"].max() for one in two))
+            samples = min(furthest_of(one) for one in two)
             values = [_by_seed(one, samples, quantity) for one in two]
             seeds = sorted(set(values[0]) & set(values[1]))
             effect = Effect.over_seeds([values[1][seed] - values[0][seed] for seed in seeds])

@@ -18,7 +18,7 @@ KINDS: dict[str, dict[str, type]] = {
         "part": str, "model": str, "estimator": str, "n_points": int, "rmse": float,
     },
     "diagnostics.csv": {
-        "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int,
+        "id": str, "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int,
         "samples": int, "variance_single": float, "variance_plotted": float,
     },
 }  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, Verdict, prediction_interval
-from reproduce.claims.places import finding_at, furthest, groups, panel_name
+from reproduce.claims.places import finding_at, furthest_of, groups, panel_name
 from reproduce.comparison import FIGURE2_SPLITS
 from reproduce.figures.style import algorithm_name
 from reproduce.published import load_published, value_at
@@ -43,9 +43,7 @@ def _matches(
             ours = mine[mine["split"] == own]
             if theirs.empty or ours.empty:
                 continue
-            finite = ours[np.isfinite(ours["value"].astype(float))]
-            ends = [int(end) for end in finite.groupby("seed")["samples"].max()]
-            samples = int(min(furthest(ends), theirs["samples"].max()))
+            samples = int(min(furthest_of(ours), theirs["samples"].max()))
             value = value_at(theirs, samples)
             seeds = [value_at(one, samples) for _, one in ours.groupby("seed")]
             seeds = [one for one in seeds if math.isfinite(one)]

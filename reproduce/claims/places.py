@@ -80,6 +80,12 @@ def furthest(ends: Iterable[int]) -> int:
     return ordered[-2] if len(ordered) > 2 else max(ordered, default=0)
 
 
+def furthest_of(curves: pd.DataFrame) -> int:
+    """The same for the seeds of one curve, each as far as its values are finite."""
+    finite = curves[np.isfinite(curves["value"].astype(float))]
+    return furthest(int(end) for end in finite.groupby("seed")["samples"].max())
+
+
 def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tuple[bool, str]:
     """Tell whether `samples` is as far as the published panel goes, and how far that is."""
     theirs = published[published["dataset"] == place["dataset"]]

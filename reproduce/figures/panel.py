@@ -199,7 +199,9 @@ def _reached(mine: pd.DataFrame, axis: Axis) -> tuple[str, str]:
     started, finite = mine["seed"].nunique(), int(ends["n_seeds"].min())
     count = f"{finite} of {started}" if finite < started else str(started)
     rest = f", {count} seed" + ("" if started == 1 else "s")
-    if ends["samples"].max() < axis.x[0]:
+    if ends["samples"].max() > axis.x[1]:
+        rest += f", right of {style.short_number(axis.x[1])}"
+    elif ends["samples"].max() < axis.x[0]:
         rest += f", left of {style.short_number(axis.x[0])}"
     elif (ends["mean"] < axis.y[0]).all():
         rest += f", below {axis.y[0]:.4g}".replace("-", "−")

@@ -110,7 +110,8 @@ class HmcKde:
     def _estimate(
         self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int, grid: PriorGrid
     ) -> Estimate:
-        key = (seeds, number, tuple(x.shape), float(x.double().sum()))
+        place = (target.name, target.n_latent, seeds, number)
+        key = (*place, tuple(x.shape), float(x.double().sum()))
         if self.persistent and key in self._chains:
             start, step_size = self._chains[key]
         else:

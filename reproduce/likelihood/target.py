@@ -70,6 +70,8 @@ class Target:
         Where its tensors are.
     encoder
         q(z|x), for proposals that want it; None where a model has none (Monte Carlo EM).
+    name
+        Whose models these are, for what an estimator keeps from one call to the next.
     """
 
     likelihood: Likelihood
@@ -77,13 +79,14 @@ class Target:
     n_latent: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     encoder: Callable[[Tensor], DiagonalGaussian] | None = None
+    name: str = ""
 
     @classmethod
-    def of(cls, model: Autoencoder, *, has_encoder: bool = True) -> "Target":
+    def of(cls, model: Autoencoder, *, has_encoder: bool = True, name: str = "") -> "Target":
         """Return the target of a trained model."""
         device = next(model.parameters()).device
         encoder = model.encoder if has_encoder else None
-        return cls(model.decoder, model.n_members, model.n_latent, device, encoder)
+        return cls(model.decoder, model.n_members, model.n_latent, device, encoder, name)
 
     def log_joint(
         self,

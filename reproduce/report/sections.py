@@ -107,8 +107,7 @@ def comparison(results: Path, evidence: Evidence) -> Section:
         if folder and (folder / "comparison.csv").is_file():
             path = folder / "comparison.csv"
             table = read_table(path, {"samples": float}, "draw the figure again")
-            at = float(table["samples"].max()) if len(table) else 1e6
-            parts.append(_markdown(tables(folder, at)) if len(table) else "")
+            parts.append(_markdown(tables(folder, None)) if len(table) else "")
     if not any(parts):
         return Section("comparison", "Ours against the paper", missing="make figure1")
     return Section("comparison", "Ours against the paper", "".join(parts))
