@@ -100,7 +100,8 @@ def train(job: Job, report: Report) -> dict[int, int]:
         for seed in sorted(job.seeds):  # in one order, so that two processes cannot deadlock
             locks.enter_context(_locked(store, job.cell, seed, report))
         missing = [s for s in job.seeds if not store.is_done(job.cell, s, job.samples)]
-        report("advance", job.samples * (len(job.seeds) - len(missing)))
+        if missing and len(missing) < len(job.seeds):
+            report("advance", job.samples * (len(job.seeds) - len(missing)))
         stacks: dict[int, list[int]] = {}
         for seed in missing:
             stacks.setdefault(_progress(store, job.cell, seed), []).append(seed)

@@ -10,6 +10,7 @@ from reproduce import ablation, config
 from reproduce.errors import UserError
 from reproduce.figures import ablation as drawing
 from reproduce.published import load_published
+from reproduce.store import Store
 
 ABLATIONS = Path(__file__).parents[1] / "conf" / "ablation"
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
@@ -70,6 +71,22 @@ def test_one_seed_has_no_range():
     assert "of one seed" in alone
     assert "−20.0" in alone
     assert "[" not in alone
+
+
+def test_a_variant_without_a_point_is_named(tmp_path, capsys, monkeypatch):
+    """Such as one whose members all diverge before the first mark."""
+    read = Store.curve
+
+    def lost(self, cell, seed):
+        curve = read(self, cell, seed)
+        return curve[:0] if cell.settings["model"]["init"]["scheme"] == "fan_in" else curve
+
+    monkeypatch.setattr(Store, "is_done", lambda self, cell, seed, samples: False)
+    monkeypatch.setattr(Store, "curve", lost)
+    assert ablation.main([*SMALL, f"results={tmp_path}"]) == 0
+    (text,) = [path.read_text() for path in tmp_path.glob("ablations/*/table.md")]
+    assert "Diverged before the first mark: digits" in text
+    assert "fan-in" in text.partition("Diverged before")[2]
 
 
 def test_a_variant_whose_blocks_end_later_is_read_where_the_others_end():

@@ -203,6 +203,18 @@ def test_markdown_table_says_units_and_lines_up():
     assert cells[3][2] == "Wake-Sleep"
 
 
+def test_markdown_table_of_curves_that_end_apart_has_the_last_of_each():
+    curves = pd.concat([ours(STRAIGHT), ours(STRAIGHT[:4], MARKS[:4], dataset="freyface")])
+    published = pd.concat([theirs(MARKS, STRAIGHT), theirs(MARKS, STRAIGHT, dataset="freyface")])
+    compared = compare(curves, published)
+    lines = markdown_table(compared, None).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert cells[0][4] == "samples"
+    assert [(row[0], row[4]) for row in cells[2:]] == [("MNIST", "2e6"), ("Frey Face", "5e5")]
+    alike = compared[compared["dataset"] == "mnist"]
+    assert markdown_table(alike, None) == markdown_table(alike, 2e6)
+
+
 def test_markdown_table_of_one_seed_claims_no_interval():
     text = markdown_table(compare(ours(STRAIGHT), theirs(MARKS, STRAIGHT)), at=200_000)
     assert "±" not in text

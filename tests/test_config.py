@@ -189,6 +189,15 @@ def test_an_argument_with_a_default_may_be_added():
             "algorithm.warmup_steps=-1",
             "warmup_steps must be a whole number of zero or more, not -1",
         ),
+        ("algorithm=mcem +algorithm.chunk=abc", "algorithm.chunk must be a whole number"),
+        (
+            "algorithm=wake_sleep +algorithm.clip_dreams=no",
+            "algorithm.clip_dreams must be true or false, not 'no'",
+        ),
+        (
+            "+model.encoder.log_variance_scale=abc",
+            "log_variance_scale must be a number greater than zero, not 'abc'",
+        ),
         ("model.n_hidden=0", "model.n_hidden must be a whole number greater than zero, not 0"),
         ("model.n_latent=", "model.n_latent must be a whole number greater than zero, not ''"),
         ("model.init.std=inf", "model.init.std must be a number of zero or more, not inf"),
@@ -210,7 +219,12 @@ def test_an_argument_with_a_default_may_be_added():
 )
 def test_what_cannot_be_is_refused(override, said):
     with pytest.raises(UserError, match=said):
-        job(override)
+        job(*(override.split() or [override]))
+
+
+def test_a_whole_number_is_the_same_as_a_fraction_of_its_value():
+    assert cell_id("algorithm.step_size=1") == cell_id("algorithm.step_size=1.0")
+    assert cell_id("model.init.std=0") == cell_id("model.init.std=0.0")
 
 
 def test_composing_leaves_an_application_of_hydra_as_it_was():

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from building import autoencoder
 from reproduce import config, diagnostics
-from reproduce.bounds import sgvb_b
+from reproduce.bounds import sgvb_a, sgvb_b
 from reproduce.diagnostics import diagnose
 from reproduce.errors import UserError
 from reproduce.figures import latent
@@ -45,6 +45,13 @@ def test_kl_and_active_units_of_a_known_posterior(x):
     assert found.kl[:, 2].abs().max() < 1e-6
     total = model.encoder(x.expand(2, -1, -1)).kl_to_standard_normal().mean(1)
     torch.testing.assert_close(found.kl.sum(1), total)
+
+
+def test_the_noise_is_that_of_the_bound_that_is_plotted(x):
+    model = autoencoder()
+    found = {bound: diagnose(model, x, bound=bound).variance_single for bound in (sgvb_a, sgvb_b)}
+    assert (found[sgvb_a] > 1.5 * found[sgvb_b]).all()
+    assert torch.equal(found[sgvb_b], diagnose(model, x).variance_single)
 
 
 def test_the_variance_of_the_plotted_mean_is_that_of_the_images_over_their_number(x):

@@ -106,6 +106,15 @@ def test_estimates_are_added_and_never_taken_away(finished, tmp_path):
     assert Store(folder).likelihoods(finished.cell, 0)["samples"].tolist() == [20_000, 10_000]
 
 
+def test_a_member_in_training_keeps_its_checkpoint(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "MOST_BYTES", 5_000)
+    exchange.export(finished.store, tmp_path / "reference")
+    store = Store(finished.store)
+    (store.member_folder(finished.cell, 0) / "curve.csv").unlink()
+    assert exchange.restore(tmp_path / "reference", finished.store) == []
+    assert store.checkpoint(finished.cell, 0).exists()
+
+
 def test_a_folder_without_members_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no members"):
         exchange.restore(tmp_path, tmp_path / "runs")

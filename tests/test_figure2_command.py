@@ -124,6 +124,21 @@ def test_a_missing_snapshot_is_named_and_the_rest_is_drawn(small, tmp_path, caps
     assert set(mine["samples"]) == {8_000}
 
 
+@pytest.mark.parametrize("sizes", ["n_train:200", "samples:8000"])
+def test_a_panel_may_leave_sizes_to_data_and_budget(tmp_path, sizes):
+    panels = f"[{{data:digits,n_latent:2,n_hidden:20,{sizes}}}]"
+    overrides = [*SMALL[:5], *SMALL[6:8], "estimator.log2_grid=8", "figure.algorithms=[aevb]",
+                 "figure.budgets.smoke.beside_at=[]", "samples=8000", f"results={tmp_path}",
+                 f"figure.budgets.smoke.panels={panels}"]  # fmt: skip
+    assert figure.main(overrides) == 0
+    (found,) = {
+        (int(row.n_train), int(row.samples))
+        for row in pd.read_csv(tmp_path / "figure2" / "smoke" / "curves.csv").itertuples()
+        if row.samples > 4_000
+    }
+    assert found == (200 if "n_train" in sizes else 1500, 8_000)
+
+
 def test_unknown_budgets_and_sizes_are_refused():
     with pytest.raises(UserError, match="figure2 has no budget 'desktop'; choose one of: smoke"):
         figure.main(["figure=figure2", "budget=desktop"])

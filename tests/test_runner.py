@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -24,6 +25,16 @@ def test_a_finished_job_is_named_at_the_mark_it_stopped_at(tmp_path):
     """A block is ten minibatches, so 2,000 samples in minibatches of 2,000 are 20,000."""
     _, line = run(tmp_path, "samples=2000", "algorithm.batch_size=2000")
     assert "2.0e+04 samples" in line
+
+
+def test_to_have_diverged_later_is_not_to_have_diverged(tmp_path):
+    job, _ = run(tmp_path, "samples=20000", "seeds=1")
+    store = Store(job.store)
+    manifest = store.manifest(job.cell, 0)
+    store.write_manifest(job.cell, 0, {**manifest, "samples": 40_000, "diverged_at": 40_000})
+    assert runner.diverged([job]) == []
+    (found,) = runner.diverged([replace(job, samples=50_000)])
+    assert found.samples == 40_000
 
 
 def test_a_member_that_went_farther_counts_at_the_jobs_end(tmp_path):

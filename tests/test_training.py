@@ -259,6 +259,60 @@ def test_a_diverging_member_is_stopped_and_named_and_the_others_go_on(tmp_path, 
     assert train(this, silent) == {1: 10_000}  # not tried again
 
 
+def test_weights_of_a_member_that_diverged_are_no_snapshot(tmp_path, monkeypatch):
+    build = training.build
+
+    def poisoned(cell, images, seeds, device="cpu"):
+        algorithm = build(cell, images, seeds, device)
+        with torch.no_grad():
+            algorithm.model.decoder.output.weight[0].fill_(float("nan"))
+        return algorithm
+
+    monkeypatch.setattr(training, "build", poisoned)
+    this = job(tmp_path, samples=20_000)
+    train(this, silent)
+    store = Store(this.store)
+    assert snapshots_of(store, this.cell) == {12_000: [1], 20_000: [1]}
+    with pytest.raises(UserError, match="no snapshot"):
+        load_snapshots(store, this.cell, (0, 1), 20_000)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_a_member_that_diverged_nothing_is_lost_by_a_kill(tmp_path, monkeypatch, first):
+    """What means "done" is its manifest: its curve is there before it."""
+    diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 125}
+    whole = job(tmp_path / "whole", data="digits_continuous", seeds=(0,), **diverging)
+    train(whole, silent)
+    expected = Store(whole.store).curve(whole.cell, 0)
+    assert len(expected) == 3  # of one mark
+
+    written = []
+    write_manifest = Store.write_manifest
+
+    def crashing(self, cell, seed, manifest):
+        if manifest["diverged_at"] is not None:
+            written.append(self.curve(cell, seed))
+            if first == 0:
+                raise Crash
+        write_manifest(self, cell, seed, manifest)
+        if manifest["diverged_at"] is not None:
+            raise Crash
+
+    monkeypatch.setattr(Store, "write_manifest", crashing)
+    this = job(tmp_path / "killed", data="digits_continuous", seeds=(0,), **diverging)
+    with pytest.raises(Crash):
+        train(this, silent)
+    pd.testing.assert_frame_equal(written[0], expected)
+
+
+def test_members_that_are_done_count_as_progress(tmp_path):
+    train(job(tmp_path, samples=20_000, seeds=(0,)), silent)
+    reports = []
+    both = job(tmp_path, samples=20_000)
+    train(both, lambda *report: reports.append(report))
+    assert sum(amount for kind, amount in reports if kind == "advance") == 2 * 20_000
+
+
 @pytest.mark.parametrize("chunk", [2_000, 10_000])
 def test_training_stops_when_all_members_have_diverged(tmp_path, monkeypatch, chunk):
     """At a mark or between two: that they have is written down, and nothing is tried again."""

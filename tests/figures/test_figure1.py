@@ -194,6 +194,13 @@ def test_a_panel_says_that_ours_ends_before_its_axis_begins():
     assert note.get_text() == "ours: 5e4 samples, 2 seeds, left of 1e5"
 
 
+def test_a_panel_says_that_ours_goes_on_after_its_axis_ends():
+    panel = Panel("mnist", 10)
+    figure = build(curves([panel], marks=[10**7, 2 * 10**8]), PUBLISHED, [panel])
+    (note,) = axes_of(figure)["mnist-10"].findobj(lambda artist: artist.get_gid() == "note")
+    assert note.get_text() == "ours: 2e8 samples, 2 seeds, right of 1e8"
+
+
 def test_a_curve_of_one_mark_has_ticks_that_differ():
     panels = SMOKE[:1]
     figure = build(curves(panels, marks=MARKS[:1]), PUBLISHED, panels)

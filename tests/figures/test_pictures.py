@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from reproduce import figure
+from reproduce import figure, image_figures
 from reproduce.errors import UserError
 from reproduce.figures.pictures import Grid
 from reproduce.image_figures import unit_square
@@ -52,6 +52,23 @@ def test_the_figures_are_drawn_and_redrawn_alike(tmp_path, name, pictures):
     assert figure.main([*arguments, "train=false"]) == 0
     assert [path.read_bytes() for path in files] == before
     assert (folder / "manifest.json").exists()
+
+
+def test_pictures_of_several_algorithms_say_whose_they_are(tmp_path, monkeypatch):
+    """And an encoder that was never trained reconstructs nothing."""
+    drawn = {}
+    for name in ("draw_grids", "draw_rows"):
+        monkeypatch.setattr(
+            image_figures, name, lambda grids, *_, name=name, **__: drawn.update({name: grids})
+        )
+    arguments = [
+        "figure=samples", *COMMON, f"results={tmp_path}", "figure.algorithms=[aevb,mcem]",
+        "figure.budgets.smoke.panels=[{data: digits, n_latent: 2, n_train: 200, samples: 3000}]",
+    ]  # fmt: skip
+    assert figure.main(arguments) == 0
+    titles = {name: [grid.title for grid in grids] for name, grids in drawn.items()}
+    assert titles["draw_grids"] == ["2-D latent space, AEVB", "2-D latent space, MCEM"]
+    assert titles["draw_rows"] == ["test image", "$N_z$ = 2, AEVB"]
 
 
 def test_a_manifold_of_three_dimensions_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """The paper's estimator: right where the paper says so, and biased where it says so."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -144,6 +145,18 @@ def test_chains_persist_on_request():
     for _ in range(30):  # one step of tuning at each call
         last = goes_on(model.target, x, (0, 1))
     assert (last.value - model.exact(x)).abs().mean() < (first.value - model.exact(x)).abs().mean()
+
+
+def test_chains_do_not_persist_from_one_model_to_another():
+    goes_on = HmcKde(20, 20, n_warmup=5, persistent=True)
+    models = [LinearGaussian.random(2, 64, 0.3, seeds=seeds) for seeds in ((0, 1), (2, 3))]
+    x = draw(models[0], 4, 64)
+    targets = [replace(model.target, name=str(n)) for n, model in enumerate(models)]
+    goes_on(targets[0], x, (0, 1))
+    fresh = HmcKde(20, 20, n_warmup=5)(targets[1], x, (0, 1))
+    assert torch.equal(goes_on(targets[1], x, (0, 1)).value, fresh.value)
+    larger = LinearGaussian.random(3, 64, 0.3)
+    assert goes_on(replace(larger.target, name="0"), x, (0, 1)).value.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""Adagrad beyond its arithmetic, which tests/test_algorithm.py holds against the formula."""
+
+import pytest
+import torch
+
+from building import autoencoder
+from reproduce import adagrad
+from reproduce.adagrad import Adagrad
+
+
+@pytest.mark.parametrize("fused_before", [True, False])
+def test_a_checkpoint_does_not_bring_the_kernels_of_its_device(monkeypatch, fused_before):
+    """One of a CPU, say, continued where torch has no fused kernel."""
+    made = {}
+    for fused in (True, False):
+        monkeypatch.setattr(adagrad, "_fused_runs_on", lambda device, fused=fused: fused)
+        made[fused] = Adagrad(autoencoder(), 0.1, 0.01)
+    before, after = made[fused_before], made[not fused_before]
+
+    def step(optimizer):  # the kernels may overwrite gradients
+        optimizer.update([torch.ones_like(parameter) for parameter in optimizer.parameters])
+
+    step(before)
+    kernels = [(group["fused"], group["foreach"]) for group in after.param_groups]
+    after.load_state_dict(before.state_dict())
+    assert [(group["fused"], group["foreach"]) for group in after.param_groups] == kernels
+    for mine, theirs in zip(after.parameters, before.parameters, strict=True):
+        assert torch.equal(after.state[mine]["sum"], before.state[theirs]["sum"])
+        mine.data.copy_(theirs.data)
+    for one in (before, after):
+        step(one)
+    for mine, theirs in zip(after.parameters, before.parameters, strict=True):
+        torch.testing.assert_close(mine, theirs)
