@@ -1,5 +1,7 @@
 """Adagrad beyond its arithmetic, which tests/test_algorithm.py holds against the formula."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -22,7 +24,7 @@ def test_a_checkpoint_does_not_bring_the_kernels_of_its_device(monkeypatch, fuse
 
     step(before)
     kernels = [(group["fused"], group["foreach"]) for group in after.param_groups]
-    after.load_state_dict(before.state_dict())
+    after.load_state_dict(deepcopy(before.state_dict()))
     assert [(group["fused"], group["foreach"]) for group in after.param_groups] == kernels
     for mine, theirs in zip(after.parameters, before.parameters, strict=True):
         assert torch.equal(after.state[mine]["sum"], before.state[theirs]["sum"])
