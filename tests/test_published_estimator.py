@@ -96,5 +96,5 @@ def test_the_committed_table_is_what_the_code_prints():
     printed = (folder / "table.md").read_text(encoding="utf-8")
     assert published_estimator.markdown(table) in printed
     ends = table[table["samples"] > 1e7]
-    near = (ends["as_published"] - ends["published"]).abs() < 1
-    assert (len(ends), int(near.sum())) == (12, 9)  # as the README says
+    off = (ends["as_published"] - ends["published"]).abs()
+    assert (len(ends), int((off < 1).sum()), int((off < 1.5).sum())) == (12, 6, 9)  # as README says

@@ -88,7 +88,7 @@ def test_real_data_reference_cells_can_be_trained_again(tmp_path, dataset, algor
     assert_trained_again(tmp_path, "laptop", dataset, algorithm, DATA_DIR)
 
 
-@pytest.mark.parametrize("budget", ["smoke", "laptop", "desktop"])
+@pytest.mark.parametrize("budget", ["smoke", "laptop", "desktop", "paper"])
 def test_reference_results_were_made_from_committed_code(budget):
     manifest = json.loads((REFERENCE / budget / "manifest.json").read_text())
     # A seed that no one has trained yet has no manifest, and no curve.
@@ -131,6 +131,7 @@ def test_docs_show_the_tables_that_the_commands_print():
     for folder in (REFERENCE / "laptop", FIGURE2 / "laptop", FIGURE2 / "paper"):
         assert tables(folder) in results
     assert tables(REFERENCE / "desktop", 1e7) in results
+    assert tables(REFERENCE / "paper", 5e7) in results
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert tables(REFERENCE / "desktop", 1e7) in readme
     assert tables(FIGURE2 / "paper") in readme
