@@ -303,6 +303,9 @@ def test_of_a_member_that_diverged_nothing_is_lost_by_a_kill(tmp_path, monkeypat
     with pytest.raises(Crash):
         train(this, silent)
     pd.testing.assert_frame_equal(written[0], expected)
+    monkeypatch.setattr(Store, "write_manifest", write_manifest)
+    assert train(this, silent) == train(whole, silent) != {}
+    pd.testing.assert_frame_equal(Store(this.store).curve(this.cell, 0), expected)
 
 
 def test_members_that_are_done_count_as_progress(tmp_path):

@@ -95,7 +95,8 @@ def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tu
     if theirs.empty:
         return True, ""
     end = float(theirs["samples"].max())
-    return samples >= NEARLY * end, f"{short_number(end)} samples (so far {short_number(samples)})"
+    so_far = short_number(samples) if samples else "none"
+    return samples >= NEARLY * end, f"{short_number(end)} samples (so far {so_far})"
 
 
 def finding_at(
