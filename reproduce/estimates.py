@@ -38,7 +38,7 @@ class ConfiguredEstimator:
     estimate
         The estimator.
     settings
-        Plain containers.
+        Plain containers; with the estimator's `version` where that has been raised.
     """
 
     name: str
@@ -60,17 +60,29 @@ class ConfiguredEstimator:
         target = settings.pop("_target_")
         if not isinstance(target, str):
             raise UserError(f"estimator._target_ must name a class, not {shown(target)}.")
-        parameters = inspect.signature(get_class(target)).parameters
+        made_of = get_class(target)
+        parameters = inspect.signature(made_of).parameters
         for name, value in settings.items():
             settings[name] = _of_the_kind_of(parameters[name].default, name, value)
-        estimator = get_class(target)(**settings)
-        return cls(estimator.name, estimator, {"_target_": target, **settings})
+        estimator = made_of(**settings)
+        version = {"version": estimator.version} if estimator.version > 1 else {}
+        return cls(estimator.name, estimator, {"_target_": target, **settings, **version})
 
     @property
     def digest(self) -> str:
-        """Eight characters that differ whenever the settings do."""
+        """Eight characters that differ whenever the settings or the version do."""
         text = json.dumps(self.settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def check(self, cell: Cell) -> None:
+        """Refuse a cell whose models the estimator cannot be used with, trained or not.
+
+        Raises
+        ------
+        UserError
+            In one sentence.
+        """
+        self.estimate.check(cell.n_latent, trains_encoder(cell))
 
 
 def _of_the_kind_of(default: Any, name: str, value: Any) -> Any:

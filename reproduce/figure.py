@@ -20,6 +20,8 @@ FINISH = {
     "samples": image_figures.finish_samples,
 }
 """What turns stored cells into each figure."""
+CHECK = {"figure2": likelihood_figure.make_tasks}
+"""What can be refused before anything is trained."""
 
 
 def main(overrides: Sequence[str] | None = None) -> int:
@@ -35,6 +37,8 @@ def main(overrides: Sequence[str] | None = None) -> int:
     provenance()  # of the code that runs, should somebody edit it meanwhile
     plan = make_plan(arguments, terminal)
     check_one_of("figure.name", plan.settings.figure.name, FINISH)
+    if plan.name in CHECK:
+        CHECK[plan.name](plan)
     cli.ensure_writable(plan.folder)
     train = plan.settings.train
     if not isinstance(train, bool):

@@ -13,7 +13,7 @@ ROUND_MARKS = (1e6, 2e6, 3e6, 5e6, 1e7, 2e7, 5e7, 6e7)
 NEAR = 0.05
 """A value counts for a round mark where it lies within this share of it: Monte Carlo EM stops at
 its own iterations only."""
-MAIN, PAPERS_OWN = "quadrature", "hmc_kde"
+NEAR_EXACT, PAPERS_OWN = "quadrature", "hmc_kde"
 GAP = "hmc_kde_minus_quadrature"
 FIXED = {
     "dataset": "str", "n_latent": "int64", "n_train": "int64", "algorithm": "str", "split": "str",
@@ -23,7 +23,9 @@ FIXED = {
 PARTS = ("", "_std", "_ci95_low", "_ci95_high")
 
 
-def compare_likelihoods(estimates: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def compare_likelihoods(
+    estimates: pd.DataFrame, published: pd.DataFrame, drawn: str = NEAR_EXACT
+) -> pd.DataFrame:
     """Set our log-likelihoods beside the published ones at round numbers and at our last marks.
 
     Parameters
@@ -33,19 +35,21 @@ def compare_likelihoods(estimates: pd.DataFrame, published: pd.DataFrame) -> pd.
         `estimator`, `value` (nats per datapoint), `n_points`.
     published
         As `load_published("figure3")` gives it.
+    drawn
+        The estimator that the figure was drawn with.
 
     Returns
     -------
     pd.DataFrame
-        A row for each curve and mark at which we have a value: our mark nearest to the round
+        A row for each curve and mark at which `drawn` has a value: our mark nearest to the round
         number, within 5 %, and the last. `published` is read linearly at our mark, NaN beyond the
         published curve (but its end serves for marks up to 3 % later). For each estimator `E`
         with values: `E` (mean over seeds), `E_std`, `E_ci95_low` and `E_ci95_high` (Student-t),
-        NaN where it has none. `difference` is the main estimator's (quadrature where it was used)
-        − published; `hmc_kde_minus_quadrature` the mean over seeds that have both at that mark:
-        the error of the published estimator on the same models and images.
+        NaN where it has none. `difference` is the drawn estimator's − published;
+        `hmc_kde_minus_quadrature` the mean over seeds that have both at that mark: the error of
+        the published estimator on the same models and images.
     """
-    estimators = sorted(estimates["estimator"].unique(), key=lambda name: (name != MAIN, name))
+    estimators = sorted(estimates["estimator"].unique(), key=lambda name: (name != drawn, name))
     columns = _columns(estimators)
     rows = [
         _row(dict(zip(CURVE, name, strict=True)), curve, published, int(mark), estimators)
@@ -105,7 +109,7 @@ def _columns(estimators: list[str]) -> dict[str, str]:
     parts = {f"{name}{part}": "float64" for name in estimators for part in PARTS}
     head = {name: FIXED[name] for name in names[:7]}
     tail = {name: FIXED[name] for name in names[7:] if name != GAP}
-    both = {GAP: FIXED[GAP]} if {MAIN, PAPERS_OWN} <= set(estimators) else {}
+    both = {GAP: FIXED[GAP]} if {NEAR_EXACT, PAPERS_OWN} <= set(estimators) else {}
     return {**head, **parts, **tail, **both}
 
 
@@ -140,8 +144,8 @@ def _row(
     row["n_seeds"] = main["seed"].nunique()
     row["n_points"] = main["n_points"].max() if len(main) else 0
     by_seed = here.pivot_table(index="seed", columns="estimator", values="value")
-    both = {MAIN, PAPERS_OWN} <= set(by_seed.columns)
-    row[GAP] = (by_seed[PAPERS_OWN] - by_seed[MAIN]).mean() if both else np.nan
+    both = {NEAR_EXACT, PAPERS_OWN} <= set(by_seed.columns)
+    row[GAP] = (by_seed[PAPERS_OWN] - by_seed[NEAR_EXACT]).mean() if both else np.nan
     return row
 
 

@@ -13,8 +13,13 @@ from reproduce.errors import UserError
 from reproduce.estimates import ConfiguredEstimator, Question
 from reproduce.figures import figure2
 from reproduce.figures.figure2 import LikelihoodPanel
+from reproduce.figures.style import algorithm_name
 from reproduce.files import write_json, write_with
-from reproduce.likelihood_comparison import compare_likelihoods, markdown_likelihood_table
+from reproduce.likelihood_comparison import (
+    NEAR_EXACT,
+    compare_likelihoods,
+    markdown_likelihood_table,
+)
 from reproduce.plan import Plan, marks_of
 from reproduce.plan_manifest import manifest
 from reproduce.published import load_published
@@ -28,6 +33,8 @@ from reproduce.values import numbers, whole_number
 
 PAPER = "Figure 3 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
 FEW_ITERATIONS = 10
+MANY_UNTRUSTED = 0.02
+"""Of the images of a curve: a larger share is said under the figure."""
 CURVE_COLUMNS = [
     "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "estimator",
     "value", "stderr",
@@ -71,7 +78,8 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
         [Store(job.store).curves(job.cell, job.seeds, last_mark(job)) for job in plan.jobs]
     )
     published = load_published("figure3")
-    comparison = compare_likelihoods(found, published)
+    drawn = tasks[0].estimator.name
+    comparison = compare_likelihoods(found, published, drawn)
     for name, frame in (
         ("curves.csv", found[CURVE_COLUMNS]),
         ("estimates.csv", found),
@@ -79,7 +87,7 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
         ("comparison.csv", comparison),
     ):
         write_with(plan.path(name), lambda path, frame=frame: frame.to_csv(path, index=False))
-    drawn = str(tasks[0].estimator.name)
+    remarks = [*_few_iterations(plan.jobs), *_untrusted(found[found["estimator"] == drawn], drawn)]
     figure2.draw(
         found[found["estimator"] == drawn],
         published,
@@ -91,24 +99,38 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
         ),
         plan.path("figure2"),
         title=plan.title,
-        footnote=_few_iterations(plan.jobs),
+        footnote=" ".join(remarks),
     )
     used = {task.estimator.digest: task.estimator for task in tasks}
     about = {
         "estimators": {e.name: {"settings": e.settings, "digest": d} for d, e in used.items()},
         "missing_snapshots": missing,
-        "remarks": _few_iterations(plan.jobs),
+        "remarks": " ".join(remarks) or None,
     }
     write_json(plan.path("manifest.json"), {**manifest(plan, PAPER, diverged), **about})
+    for remark in remarks:
+        terminal.print(remark, style="yellow", highlight=False)
     if not comparison.empty:
         terminal.print(markdown_likelihood_table(comparison), highlight=False)
 
 
 def make_tasks(plan: Plan) -> list[Task]:
-    """Name every estimate of the figure: the chosen estimator's first, at all marks."""
+    """Name every estimate of the figure: the chosen estimator's first, at all marks.
+
+    Beside it stands another at some of them; where that is the chosen one itself, the near-exact
+    one, so that the published estimator is never alone.
+
+    Raises
+    ------
+    UserError
+        For a chosen estimator that cannot be used with the figure's models, trained or not.
+    """
     chosen = ConfiguredEstimator.from_config(plan.settings.estimator)
+    for job in plan.jobs:
+        chosen.check(job.cell)
     tasks = [task for job in plan.jobs for task in _tasks(plan, job, chosen, None)]
     name = plan.settings.figure.beside
+    name = NEAR_EXACT if name == chosen.name else name
     if name is not None and name != chosen.name:
         kept = [o for o in plan.overrides if not o.lstrip("+").startswith("estimator")]
         composed = config.compose_config(
@@ -117,8 +139,17 @@ def make_tasks(plan: Plan) -> list[Task]:
         beside = ConfiguredEstimator.from_config(composed.estimator)
         given = numbers("beside_at of a budget", plan.budget.beside_at, "[1e6,3e6]")
         at = [whole_number("beside_at of a budget", mark) for mark in given]
-        tasks += [task for job in plan.jobs for task in _tasks(plan, job, beside, at)]
+        possible = [job for job in plan.jobs if _can_be_used(beside, job)]
+        tasks += [task for job in possible for task in _tasks(plan, job, beside, at)]
     return tasks
+
+
+def _can_be_used(estimator: ConfiguredEstimator, job: Job) -> bool:
+    try:
+        estimator.check(job.cell)
+    except UserError:
+        return False
+    return True
 
 
 def _tasks(
@@ -205,7 +236,20 @@ def collect(tasks: Sequence[Task]) -> pd.DataFrame:
     return pd.DataFrame(rows)[COLUMNS]
 
 
-def _few_iterations(jobs: Sequence[Job]) -> str | None:
+def _untrusted(estimates: pd.DataFrame, estimator: str) -> list[str]:
+    """Say of which curve the estimator's own diagnostic distrusts the most images, if many."""
+    share = estimates["n_untrusted"] / estimates["n_points"]
+    if not (share > MANY_UNTRUSTED).any():
+        return []
+    worst = estimates.iloc[int(share.to_numpy().argmax())]
+    return [
+        f"Of the {worst['split']} images of {algorithm_name(worst['algorithm'])} at "
+        f"N_train = {worst['n_train']:,} {estimator}'s own diagnostic distrusts up to "
+        f"{share.max():.0%} (of no other curve more; n_untrusted in estimates.csv)."
+    ]
+
+
+def _few_iterations(jobs: Sequence[Job]) -> list[str]:
     """Say of which curves too few iterations were made to mean anything."""
     few = [
         (job.cell, last_mark(job) // block_samples(job.cell))
@@ -213,9 +257,8 @@ def _few_iterations(jobs: Sequence[Job]) -> str | None:
         if block_samples(job.cell) >= job.cell.n_train  # full-batch algorithms only
         and last_mark(job) // block_samples(job.cell) < FEW_ITERATIONS
     ]
-    sentences = [
+    return [
         f"{cell.algorithm.upper()} at N_train = {cell.n_train:,} has made {iterations} iterations "
         "here, which proves nothing about it."
         for cell, iterations in few
     ]
-    return " ".join(sentences) or None

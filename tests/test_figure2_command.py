@@ -6,9 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from reproduce import estimate, estimates, figure
+from reproduce import config, estimate, estimates, figure
 from reproduce.errors import UserError
+from reproduce.likelihood.hmc_kde import HmcKde
 from reproduce.store import LIKELIHOOD_KINDS
+from reproduce.training import train
 
 SMALL = [
     "figure=figure2", "budget=smoke", "tracking=off", "workers=1", "seeds=2",
@@ -96,6 +98,44 @@ def test_without_training_what_is_there_is_drawn(small, tmp_path, capsys):
     assert not (results / "runs" / run_id(results) / "seed-1" / "checkpoint.ckpt").exists()
     with pytest.raises(UserError, match="train must be true or false, not 'maybe'"):
         figure.main([*SMALL, f"results={results}", "train=maybe"])
+
+
+def test_the_papers_estimator_drawn_has_the_near_exact_one_beside_it(small, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(small, results)
+    assert figure.main([*SMALL[:-1], "estimator=hmc_kde", f"results={results}"]) == 0
+    folder = results / "figure2" / "smoke"
+    found = pd.read_csv(folder / "curves.csv")
+    mine = found[found["algorithm"] == "aevb"].groupby("estimator")["samples"].unique()
+    assert (sorted(mine["hmc_kde"]), list(mine["quadrature"])) == ([4_000, 8_000], [8_000])
+    assert pd.read_csv(folder / "comparison.csv")["hmc_kde_minus_quadrature"].notna().any()
+
+
+def test_an_estimator_that_cannot_be_used_is_refused_before_training(tmp_path):
+    panels = "[{data:digits,n_latent:5,n_train:200,n_hidden:20,samples:8000}]"
+    wide = [*SMALL[:5], f"figure.budgets.smoke.panels={panels}", *SMALL[6:], f"results={tmp_path}"]
+    with pytest.raises(UserError, match="Quadrature is for N_z up to 3, not 5"):
+        figure.main(wide)
+    encoder = ["estimator=importance", "estimator.proposal=encoder"]
+    with pytest.raises(UserError, match="no encoder to propose from"):
+        figure.main([*wide[:-2], *encoder, wide[-1]])
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_images_that_the_estimator_distrusts_are_said(small, tmp_path, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(small, results)
+    (path,) = results.glob("runs/digits-aevb-*/seed-1/likelihood.csv")
+    table = pd.read_csv(path)
+    main = (table["estimator"] == "quadrature") & (table["split"] == "test")
+    table.loc[main & (table["samples"] == 8_000), "n_untrusted"] = 7
+    table.to_csv(path, index=False)
+    assert figure.main([*SMALL, f"results={results}"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    sentence = "Of the test images of AEVB at N_train = 200 quadrature's own diagnostic distrusts"
+    assert f"{sentence} up to 35%" in said
+    manifest = json.loads((results / "figure2" / "smoke" / "manifest.json").read_text())
+    assert sentence in manifest["remarks"]
 
 
 def test_another_estimator_needs_no_training(small, tmp_path):
@@ -193,6 +233,34 @@ def test_what_the_estimate_command_refuses(small, arguments, said):
     filled = [argument.format(**ids) for argument in arguments]
     with pytest.raises(UserError, match=said.replace("(", r"\(")):
         estimate.main(printed(small, *filled))
+
+
+def test_the_estimate_command_refuses_quadrature_of_many_dimensions(tmp_path):
+    cell = ["data=digits", "model.n_latent=4", "model.n_hidden=20", "samples=2000", "seeds=1"]
+    settings = config.compose_config([*cell, "tracking=off", f"results={tmp_path}"])
+    train(config.job_from(settings), lambda kind, payload: None)
+    asked = ["estimator=quadrature", f"run={run_id(tmp_path)}", f"results={tmp_path}"]
+    with pytest.raises(UserError, match="Quadrature is for N_z up to 3, not 4"):
+        estimate.main(asked)
+
+
+def test_estimates_of_an_older_version_are_made_again(small, tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    shutil.copytree(small, results)
+    made = []
+
+    def counted(store, question, seeds, estimator, *more):
+        made.append((estimator.name, question.samples))
+        return estimate_anew(store, question, seeds, estimator, *more)
+
+    estimate_anew = estimates.estimate
+    monkeypatch.setattr(estimates, "estimate", counted)
+    monkeypatch.setattr(HmcKde, "version", HmcKde.version + 1)
+    assert figure.main([*SMALL, f"results={results}"]) == 0
+    assert sorted(made) == [("hmc_kde", 8_000)] * 2 + [("hmc_kde", 9_000)] * 2
+    found = pd.read_csv(results / "figure2" / "smoke" / "curves.csv")
+    columns = [c for c in found.columns if c not in ("value", "stderr")]
+    assert not found.duplicated(columns).any()
 
 
 def test_a_damaged_table_of_estimates_is_named(small, tmp_path):

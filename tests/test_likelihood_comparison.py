@@ -75,6 +75,21 @@ def test_two_estimators_stand_side_by_side_and_differ_seed_by_seed():
     assert table["difference"].tolist() == [6.0, 1.0]
 
 
+@pytest.mark.parametrize("drawn", ["importance", "hmc_kde_2013"])
+def test_the_drawn_estimator_is_the_one_compared(drawn):
+    """Also where it has more marks than the one beside it, and a later name."""
+    table = compare_likelihoods(
+        ours((0, 1_000_000, drawn, -149.0), (0, 2_000_000, drawn, -147.0),
+             (0, 2_000_000, "hmc_kde", -148.0)),
+        PUBLISHED,
+        drawn,
+    )  # fmt: skip
+    assert table["samples"].tolist() == [1_000_000, 2_000_000]
+    assert table["difference"].tolist() == [1.0, -2.0]
+    assert np.isnan(table["hmc_kde"].iloc[0])
+    assert f"difference: {drawn} − published" in markdown_likelihood_table(table)
+
+
 def test_another_estimator_alone_takes_the_main_ones_place():
     table = compare_likelihoods(ours((0, 1_000_000, "hmc_kde", -151.0)), PUBLISHED)
     assert table["difference"].tolist() == [-1.0]

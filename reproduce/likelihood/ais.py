@@ -16,21 +16,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reproduce.errors import UserError
-from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.randomness import generator
 from reproduce.samplers.hmc import JITTER, Chains, hmc_step
 
-BATCH = 50  # datapoints at once
+BATCH, MOST_CHAINS = 50, 2**14  # datapoints, and chains of all members, at once
 N_PILOT, PILOT_CHAINS = 200, 8
 FIRST_BETA = 1e-6
 INITIAL_STEP = 1.0
 PILOT_ACCEPTANCE, PILOT_GAIN = 0.8, 0.4
 SMOOTHED = 9  # of the pilot's temperatures
-LEAST_ESS = 3
+LEAST_ESS, MOST_STDERR = 3, 0.15  # of the chains' weights; nats
 
 
-class Ais:
+class Ais(Estimator):
     """Annealed importance sampling.
 
     For each datapoint a pilot run of few chains, with random numbers of its own, finds at which
@@ -42,7 +42,7 @@ class Ais:
     n_temperatures
         From the prior (excluded) to the posterior (included).
     n_chains
-        Whose weights are averaged.
+        Whose weights are averaged. Of three or fewer none is trusted: they cannot tell.
     n_leapfrog
         Steps of the integrator in a transition, of which there is one at each temperature.
 
@@ -74,10 +74,12 @@ class Ais:
     ) -> Estimate:
         """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
 
-        Diagnostics: `ess` of the chains' weights, `acceptance_rate`.
+        Diagnostics: `ess` of the chains' weights, `acceptance_rate`. A value is not trusted where
+        few chains carry the mean or its standard error is large: too few temperatures show there,
+        well before the estimate is half a nat too low.
         """
         parts = []
-        for number, rows in enumerate(x.split(BATCH, 1)):
+        for number, rows in enumerate(x.split(self._batch(target), 1)):
             path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
             path.pilot(self.n_temperatures)
             log_weight, acceptance = path.forward(self.n_chains)
@@ -95,13 +97,17 @@ class Ais:
     ) -> Float[Tensor, "member batch"]:
         """Upper bound of log p(x) in expectation, nats, from exact samples z of p(z|x)."""
         parts = []
-        pairs = zip(x.split(BATCH, 1), z.split(BATCH, 1), strict=True)
+        batch = self._batch(target)
+        pairs = zip(x.split(batch, 1), z.split(batch, 1), strict=True)
         for number, (rows, at) in enumerate(pairs):
             path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
             path.pilot(self.n_temperatures)
             log_weight = path.backward(at, self.n_chains).double()
             parts.append(math.log(self.n_chains) - torch.logsumexp(-log_weight, 1))
         return torch.cat(parts, 1)
+
+    def _batch(self, target: Target) -> int:
+        return min(BATCH, max(1, MOST_CHAINS // (self.n_chains * target.n_members)))
 
 
 @dataclass(frozen=True)
@@ -312,4 +318,5 @@ def _summary(log_weight: Tensor, acceptance: Tensor) -> Estimate:
     ess = n_chains / relative.square().mean(1)
     stderr = relative.std(1) / n_chains**0.5
     diagnostics = {"ess": ess.float(), "acceptance_rate": acceptance}
-    return Estimate(value, stderr, ess > LEAST_ESS, diagnostics)
+    trusted = (ess > LEAST_ESS) & (stderr < MOST_STDERR)
+    return Estimate(value, stderr, trusted, diagnostics)

@@ -20,12 +20,12 @@ from reproduce.likelihood.importance import SECOND_SCRAMBLE, second_look
 from reproduce.likelihood.kde import KernelDensity
 from reproduce.likelihood.modes import search
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.randomness import generator
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
 
 BATCH, SEARCH_BATCH = 250, 50  # datapoints at once, at most
-MOST_PAIRS = 25_000_000  # of samples, of which a density needs all
+MOST_FLOATS = 25_000_000  # of differences between samples, of which a density needs all pairs
 LOG2_GRID, SCRAMBLE = 12, 505
 INITIAL_STEP = 0.05
 LEAST_ACCEPTANCE, MOST_WEIGHT, MOST_LATENT = 0.5, 0.5, 5
@@ -33,7 +33,7 @@ N_STARTS = 8  # places that the searches for modes climb from
 MOST_DIFFERENCE = 0.4  # nats from the second look, which is itself off by some 0.05
 
 
-class HmcKde:
+class HmcKde(Estimator):
     """One chain a datapoint; its step size is tuned during the warm-up and then frozen.
 
     Parameters
@@ -50,7 +50,8 @@ class HmcKde:
         Transitions from one sample to the next.
     persistent
         Chains go on where they were at the last call with the same images and seeds, as in the
-        author's code, instead of starting at the heaviest mode that a search finds.
+        author's code, instead of starting at the heaviest mode that a search finds. They live as
+        long as this object: after an interruption they start anew.
 
     Raises
     ------
@@ -59,6 +60,7 @@ class HmcKde:
     """
 
     name = "hmc_kde"
+    version = 2  # since chains start in the heaviest mode
 
     def __init__(
         self,
@@ -83,7 +85,7 @@ class HmcKde:
         self.n_score = n_fit // 2 if split else n_score
         self.n_leapfrog, self.n_warmup, self.thin = n_leapfrog, n_warmup, thin
         self.persistent = persistent
-        self._chains: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+        self._chains: dict[tuple[object, ...], tuple[Tensor, Tensor, int]] = {}
 
     @torch.no_grad()
     def __call__(
@@ -101,7 +103,8 @@ class HmcKde:
         """
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SCRAMBLE, target.device)
         parts = []
-        batch = min(BATCH, max(1, MOST_PAIRS // (self.n_fit * max(self.n_fit, self.n_score))))
+        pairs = self.n_fit * max(self.n_fit, self.n_score) * target.n_members * target.n_latent
+        batch = min(BATCH, max(1, MOST_FLOATS // pairs))
         for number, rows in enumerate(x.split(batch, 1)):
             parts.append(self._estimate(target, rows, tuple(seeds), number, grid))
             progress(rows.shape[1])
@@ -112,8 +115,9 @@ class HmcKde:
     ) -> Estimate:
         place = (target.name, target.n_latent, seeds, number)
         key = (*place, tuple(x.shape), float(x.double().sum()))
+        made = 0  # transitions before this call: each has random numbers of its own
         if self.persistent and key in self._chains:
-            start, step_size = self._chains[key]
+            start, step_size, made = self._chains[key]
         else:
             start = torch.cat(
                 [
@@ -123,11 +127,12 @@ class HmcKde:
                 1,
             )
             step_size = torch.full(start.shape[:-1], INITIAL_STEP, device=target.device)
-        walk = _Walk(target, x, seeds, number, start, step_size, self.n_leapfrog)
+        walk = _Walk(target, x, seeds, number, start, step_size, self.n_leapfrog, made)
         walk.tune(self.n_warmup)
         fitted = walk.samples(self.n_fit, self.thin)
         scored = walk.samples(self.n_score, self.thin)
-        self._chains[key] = (walk.chains.position, walk.step_size)
+        if self.persistent:
+            self._chains[key] = (walk.chains.position, walk.step_size, walk.transitions)
 
         density = KernelDensity.fit(fitted)
         log_weight = (density.log_prob(scored) - target.log_joint(x, scored)).double()
@@ -174,6 +179,7 @@ class _Walk:
         start: Float[Tensor, "member batch latent"],
         step_size: Float[Tensor, "member batch"],
         n_leapfrog: int,
+        transitions: int,
     ) -> None:
         self.log_density: Callable[[Tensor], Tensor] = lambda z: target.log_joint(
             x, z.unsqueeze(1)
@@ -181,7 +187,7 @@ class _Walk:
         self.device, self.seeds, self.number = target.device, seeds, number
         self.step_size, self.n_leapfrog = step_size, n_leapfrog
         self.chains = Chains.at(self.log_density, start)
-        self.transitions = 0
+        self.transitions = transitions
         self._accepted, self._counted = torch.zeros_like(step_size), 0
 
     @property

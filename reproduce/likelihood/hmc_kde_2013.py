@@ -36,7 +36,7 @@ from reproduce.errors import UserError
 from reproduce.likelihood.hmc_kde import LOG2_GRID, SCRAMBLE
 from reproduce.likelihood.kde import MULTIPLES
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.randomness import generator
 from reproduce.samplers.hmc import Chains, adapted, hmc_step
 
@@ -46,7 +46,7 @@ STEP_SIZES = ("individual", "global")
 LEAST_SAMPLES = 8  # a latent dimension; with fewer, the code fits no kernel density
 
 
-class HmcKde2013:
+class HmcKde2013(Estimator):
     """Chains of all datapoints side by side, and densities fitted across them.
 
     Parameters
@@ -97,6 +97,14 @@ class HmcKde2013:
         self.n_samples, self.n_steps = n_samples, n_steps
         self.n_burnin, self.n_evaluations = n_burnin, n_evaluations
 
+    def check(self, n_latent: int, has_encoder: bool) -> None:
+        """Refuse fewer samples than the code fits a kernel density to."""
+        if self.n_samples // 2 < LEAST_SAMPLES / 2 * n_latent:
+            raise UserError(
+                f"estimator.n_samples must be at least {LEAST_SAMPLES * n_latent} "
+                f"at N_z = {n_latent}, not {self.n_samples}."
+            )
+
     @torch.no_grad()
     def __call__(
         self,
@@ -110,17 +118,8 @@ class HmcKde2013:
         Only the mean over datapoints means anything, and it is never trusted. Diagnostic:
         `laid_out_right`, the estimate from the same samples with log q and log p(x, z) of the
         same datapoint.
-
-        Raises
-        ------
-        UserError
-            For fewer samples than the code fits a kernel density to.
         """
-        if self.n_samples // 2 < LEAST_SAMPLES / 2 * target.n_latent:
-            raise UserError(
-                f"estimator.n_samples must be at least {LEAST_SAMPLES * target.n_latent} "
-                f"at N_z = {target.n_latent}, not {self.n_samples}."
-            )
+        self.check(target.n_latent, target.encoder is not None)
         position, log_joint = self._sample(target, x, tuple(seeds), progress)
         pairs = list(zip(position, log_joint, strict=True))
         value, stderr = _stacked([published_layout(z, p) for z, p in pairs], x)

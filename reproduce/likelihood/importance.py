@@ -17,7 +17,7 @@ from reproduce.errors import UserError
 from reproduce.likelihood.modes import N_STARTS, ModeMixture, search
 from reproduce.likelihood.pareto import FEWEST, pareto_k
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.randomness import generator
 
@@ -32,7 +32,7 @@ MOST_PARETO_K = 0.7
 LEAST_ESS = 20
 
 
-class Importance:
+class Importance(Estimator):
     """Importance sampling with a proposal that has looked for several modes, or a simpler one.
 
     Parameters
@@ -61,6 +61,14 @@ class Importance:
             )
         self.n_samples, self.proposal = n_samples, proposal
 
+    def check(self, n_latent: int, has_encoder: bool) -> None:
+        """Refuse the encoder as proposal where there is none."""
+        if self.proposal == "encoder" and not has_encoder:
+            raise UserError(
+                "This model has no encoder to propose from (Monte Carlo EM trains none); choose "
+                "estimator.proposal=modes or prior."
+            )
+
     @torch.no_grad()
     def __call__(
         self,
@@ -75,11 +83,7 @@ class Importance:
         `pareto_k`; `n_modes`; `mode_excess`, by how many nats another search for modes, from
         another grid and with few samples, finds more than the estimate.
         """
-        if self.proposal == "encoder" and target.encoder is None:
-            raise UserError(
-                "This model has no encoder to propose from (Monte Carlo EM trains none); choose "
-                "estimator.proposal=modes or prior."
-            )
+        self.check(target.n_latent, target.encoder is not None)
         grids = [
             PriorGrid.sobol(target.n_latent, LOG2_GRID, scramble, target.device)
             for scramble in (303, SECOND_SCRAMBLE)

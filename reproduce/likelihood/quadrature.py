@@ -18,7 +18,7 @@ from torch import Tensor
 from reproduce.errors import UserError
 from reproduce.likelihood.modes import ModeMixture, mode_mixture
 from reproduce.likelihood.prior_grid import ROWS, PriorGrid, normal_quantile
-from reproduce.likelihood.target import Estimate, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.models.gaussian import standard_normal_log_prob
 
 MOST_LATENT = 3
@@ -27,7 +27,7 @@ MOST_LOG2_GRID = 20
 FLOATS = 2**20  # of log-likelihoods on the grid held at once: what the caches like
 
 
-class Quadrature:
+class Quadrature(Estimator):
     """Quadrature over z with global coverage and local refinement.
 
     Parameters
@@ -46,6 +46,9 @@ class Quadrature:
         Factor on the standard deviations of the Gaussians around modes.
     tolerance
         Largest difference of the two scrambles that is trusted, in nats.
+    scrambles
+        Seeds of the two. A larger grid of the same scramble holds all points of a smaller one, so
+        a check of one quadrature by another needs others.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Quadrature:
         n_iterations: int = 8,
         inflation: float = 1.1,
         tolerance: float = 0.05,
+        scrambles: tuple[int, int] = SCRAMBLES,
     ) -> None:
         sizes = {
             "log2_grid": log2_grid,
@@ -86,7 +90,15 @@ class Quadrature:
         self.log2_grid, self.n_local = log2_grid, n_local
         self.n_starts, self.n_modes = n_starts, n_modes
         self.n_iterations, self.inflation = n_iterations, inflation
-        self.tolerance = tolerance
+        self.tolerance, self.scrambles = tolerance, scrambles
+
+    def check(self, n_latent: int, has_encoder: bool) -> None:
+        """Refuse more than three latent dimensions."""
+        if n_latent > MOST_LATENT:
+            raise UserError(
+                f"Quadrature is for N_z up to {MOST_LATENT}, not {n_latent}; use "
+                "estimator=importance or estimator=ais."
+            )
 
     @torch.no_grad()
     def __call__(
@@ -100,14 +112,10 @@ class Quadrature:
 
         `seeds` are not used: the only random numbers are the two scrambles, the same for all.
         """
-        if target.n_latent > MOST_LATENT:
-            raise UserError(
-                f"Quadrature is for N_z up to {MOST_LATENT}, not {target.n_latent}; use "
-                "estimator=importance or estimator=ais."
-            )
+        self.check(target.n_latent, target.encoder is not None)
         grids = [
             PriorGrid.sobol(target.n_latent, self.log2_grid, scramble, target.device)
-            for scramble in SCRAMBLES
+            for scramble in self.scrambles
         ]
         batch = max(1, FLOATS // (target.n_members * 2**self.log2_grid))
         parts = []
@@ -119,7 +127,7 @@ class Quadrature:
     def _estimate(self, target: Target, x: Tensor, grids: Sequence[PriorGrid]) -> Estimate:
         found = [
             self._integrate(target, x, grid, scramble)
-            for grid, scramble in zip(grids, SCRAMBLES, strict=True)
+            for grid, scramble in zip(grids, self.scrambles, strict=True)
         ]
         values = torch.stack([value for value, _ in found])
         difference = (values[0] - values[1]).abs()

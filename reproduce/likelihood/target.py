@@ -139,9 +139,28 @@ class Estimate:
 
 @runtime_checkable
 class Estimator(Protocol):
-    """Estimates log p(x) for all members and datapoints, in bounded memory."""
+    """Estimates log p(x) for all members and datapoints, in bounded memory.
+
+    Attributes
+    ----------
+    name
+        As in conf/estimator/.
+    version
+        Raised where the same settings give other numbers than before, so that no estimate of
+        before is taken for one of now.
+    """
 
     name: str
+    version: int = 1
+
+    def check(self, n_latent: int, has_encoder: bool) -> None:
+        """Refuse models that this estimator cannot be used with; by default it refuses none.
+
+        Raises
+        ------
+        UserError
+            In one sentence.
+        """
 
     def __call__(
         self,

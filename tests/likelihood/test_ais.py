@@ -27,6 +27,33 @@ def test_linear_gaussian(n_latent, tolerance):
     assert (found.diagnostics["acceptance_rate"] > 0.5).all()
 
 
+@pytest.mark.parametrize("n_latent", [3, 10])
+def test_too_few_temperatures_are_told_by_the_spread_of_the_weights(n_latent):
+    model = LinearGaussian.random(n_latent, 64, 0.25)
+    x = draw(model, 20, 64)
+    found = Ais(n_temperatures=100)(model.target, x, (0, 1))
+    missed = (found.value - model.exact(x)).abs() > 0.5
+    assert missed.sum() >= 5
+    assert not (missed & found.trusted).any()
+
+
+def test_chains_of_all_members_are_bounded(monkeypatch):
+    """Smaller batches of datapoints for more chains, with the right answers."""
+    model = LinearGaussian.random(1, 64, 0.25, seeds=(0, 1))
+    x = draw(model, 5, 64)
+    starts, sizes = ais.standard_normal_log_prob, []
+
+    def counted(z):
+        sizes.append(z.shape[:-1].numel())
+        return starts(z)
+
+    monkeypatch.setattr(ais, "standard_normal_log_prob", counted)
+    monkeypatch.setattr(ais, "MOST_CHAINS", 2 * 2 * 32)
+    found = Ais(n_temperatures=150, n_chains=32)(model.target, x, (0, 1))
+    assert max(sizes) == 2 * 2 * 32
+    assert (found.value - model.exact(x)).abs().max() < 0.5
+
+
 def test_two_modes():
     model = Square(0.05)
     x = draw(model, 30, 1)

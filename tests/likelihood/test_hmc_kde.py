@@ -118,19 +118,20 @@ def test_estimates_repeat_and_members_do_not_see_each_other():
 
 
 def test_more_samples_are_fitted_in_smaller_batches(monkeypatch):
-    """All pairs of samples are held at once, for each datapoint of a batch."""
-    model, pairs = LinearGaussian.random(2, 64, 0.3), []
+    """The differences of all pairs of samples are held at once, of all members of a batch."""
+    model, sizes = LinearGaussian.random(2, 64, 0.3), []
     x = draw(model, 5, 64)
     fit = KernelDensity.fit
 
     def counted(samples):
-        pairs.append(samples.shape[1] ** 2 * samples.shape[2])
+        sizes.append(samples.shape[1] * samples.numel())
         return fit(samples)
 
     monkeypatch.setattr(KernelDensity, "fit", counted)
-    monkeypatch.setattr(hmc_kde, "MOST_PAIRS", 2 * 30**2)
+    one = 30**2 * 2 * 2  # pairs of samples, members, latent dimensions
+    monkeypatch.setattr(hmc_kde, "MOST_FLOATS", 2 * one)
     found = HmcKde(30, 30, n_warmup=20)(model.target, x, (0, 1))
-    assert pairs == [2 * 30**2, 2 * 30**2, 30**2]
+    assert sizes == [2 * one, 2 * one, one]
     assert (found.value - model.exact(x)).abs().max() < 1
 
 
@@ -145,6 +146,16 @@ def test_chains_persist_on_request():
     for _ in range(30):  # one step of tuning at each call
         last = goes_on(model.target, x, (0, 1))
     assert (last.value - model.exact(x)).abs().mean() < (first.value - model.exact(x)).abs().mean()
+
+
+def test_evaluations_of_persistent_chains_have_random_numbers_of_their_own():
+    """A chain that goes on with the momenta it has had errs alike each time."""
+    model = LinearGaussian.random(2, 64, 0.3)
+    x = draw(model, 200, 64)
+    goes_on = HmcKde(20, 20, n_warmup=20, persistent=True)
+    errors = [goes_on(model.target, x, (0, 1)).value - model.exact(x) for _ in range(3)]
+    correlation = torch.corrcoef(torch.stack([error.flatten() for error in errors]))
+    assert correlation.tril(-1).abs().max() < 0.2  # 0.05 is one standard error
 
 
 def test_chains_do_not_persist_from_one_model_to_another():
