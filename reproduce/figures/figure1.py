@@ -158,10 +158,10 @@ def _canvas(rows: list[list[Panel]], footnote: str) -> tuple[Figure, dict[Panel 
 def _footnote(first: str | None, published: bool) -> str:
     sentences = [
         first.strip() if first else "",
-        "Lines: mean over seeds; the marker is where ours ends.",
+        "Lines: mean over seeds, and thin each seed; the marker is where ours ends.",
         "Band: from the lowest to the highest seed"
         + (" (95 % intervals are in comparison.csv)." if published else "."),
-        "Under each title: training samples reached and seeds.",
+        "Under each title: training samples reached, and by how many seeds.",
         "Train lines are running means of the minibatch bounds since the previous mark"
         + (", as in the paper" if published else "")
         + ", so they lag at the left; test lines are the bound on the whole test set.",

@@ -117,9 +117,13 @@ def build(
     styles = style.algorithm_styles(named)
     with style.applied():
         figure, slots, legend = _canvas(panels, _footnote(footnote, estimates, bool(in_paper)))
+        notes = {
+            panel: _set_axes(ax, ours[panel], theirs[panel], leads=panel == panels[0])
+            for panel, ax in slots.items()
+        }
+        lines = max(note.count("\n") + 1 for note in notes.values())
         for panel, ax in slots.items():
-            leads = ax is next(iter(slots.values()))
-            _set_axes(ax, panel, ours[panel], theirs[panel], leads)
+            _set_titles(ax, panel.title, notes[panel], lines)
             draw_curves(ax, ours[panel], theirs[panel], styles, SPLITS)
         draw_legend(legend, styles, in_paper)
         if title:
@@ -132,9 +136,8 @@ def _in_millions(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(samples=frame["samples"] / MILLION)
 
 
-def _set_axes(
-    ax: Axes, panel: LikelihoodPanel, ours: pd.DataFrame, theirs: pd.DataFrame, leads: bool
-) -> None:
+def _set_axes(ax: Axes, ours: pd.DataFrame, theirs: pd.DataFrame, *, leads: bool) -> str:
+    """Set ranges, ticks and labels; return the note of how far ours goes."""
     finite = ours[np.isfinite(ours["value"])]
     reached = float(finite["samples"].max()) if len(finite) else 0.0
     published = float(theirs["samples"].max()) if len(theirs) else 0.0
@@ -148,12 +151,17 @@ def _set_axes(
     ax.set_xlabel("# Training samples evaluated (millions)")
     if leads:
         ax.set_ylabel("marginal log-likelihood (nats)")
-    note = _note(ours, zoomed, published, ax.get_ylim()[0])
-    ax.set_title(panel.title, pad=9 + 1.3 * style.NOTE_SIZE * (note.count("\n") + 1))
+    return _note(ours, zoomed, published, ax.get_ylim()[0])
+
+
+def _set_titles(ax: Axes, title: str, note: str, lines: int) -> None:
+    """Put the title above the room for `lines` of notes, and the note right under it."""
+    line = 1.3 * style.NOTE_SIZE
+    ax.set_title(title, pad=9 + line * lines)
     ax.annotate(
-        note, (0.5, 1), (0, 5), ha="center", va="bottom", xycoords="axes fraction",
-        textcoords="offset points", linespacing=1.2, size=style.NOTE_SIZE, color=style.MUTED,
-        gid="note",
+        note, (0.5, 1), (0, 5 + line * (lines - 1 - note.count("\n"))), ha="center", va="bottom",
+        xycoords="axes fraction", textcoords="offset points", linespacing=1.2,
+        size=style.NOTE_SIZE, color=style.MUTED, gid="note",
     )  # fmt: skip
 
 
@@ -195,7 +203,9 @@ def _reached(mine: pd.DataFrame, lowest: float) -> str:
     count = f"{few} of {seeds}" if few < seeds else str(seeds)
     plural = "" if seeds == 1 else "s"
     below = f", below {lowest:.4g}".replace("-", "−") if (found["mean"] < lowest).all() else ""
-    return f"{found['samples'].max():.3g} million samples, {count} seed{plural}{below}"
+    reached = float(found["samples"].max())
+    amount = f"{reached:.0f}" if reached >= 10 else f"{reached:.3g}"
+    return f"{amount} million samples, {count} seed{plural}{below}"
 
 
 def _canvas(
@@ -243,7 +253,8 @@ def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> st
         first.strip() if first else "",
         f"log p(x) estimated by {estimator} on the first {counts} images of each split"
         f"{_over_images(estimates)}, from snapshots of the models.",
-        "Lines: mean over seeds, from mark to mark; the marker is where ours ends.",
+        "Lines: mean over seeds, and thin each seed, from mark to mark; the marker is where ours "
+        "ends.",
         "Some seeds have no estimate at some marks: a seed is interpolated between its own "
         "estimates, and left out of mean and band outside them."
         if _has_gaps(estimates)

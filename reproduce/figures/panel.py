@@ -119,7 +119,8 @@ def draw_curves(
 ) -> None:
     """Published curves, light and behind; the mean over our seeds with its band in front.
 
-    `splits` says which of our splits stands for a published one.
+    Each seed is a thin line in the band: where seeds part, no run is at their mean. `splits` says
+    which of our splits stands for a published one.
     """
     for algorithm, look in styles.items():
         for split, dash in DASHES.items():
@@ -128,7 +129,8 @@ def draw_curves(
                 ax.plot(paper["samples"], paper["value"], color=look.light, linestyle=dash,
                         linewidth=style.PUBLISHED_WIDTH, zorder=2,
                         gid=f"published:{algorithm}:{split}")  # fmt: skip
-            mean = over_seeds(_curve(ours, algorithm, splits[split]))
+            mine = _curve(ours, algorithm, splits[split])
+            mean = over_seeds(mine)
             if not mean["n_seeds"].any():
                 continue
             x, face = mean["samples"], look.colour if split == "train" else "white"
@@ -137,6 +139,12 @@ def draw_curves(
             seeds = mean[mean["n_seeds"] > 1]
             ax.fill_between(seeds["samples"], seeds["lowest"], seeds["highest"], color=look.colour,
                             alpha=0.22, linewidth=0, zorder=3)  # fmt: skip
+            if mine["seed"].nunique() > 1:
+                for seed, run in mine.groupby("seed"):
+                    run = run.sort_values("samples")
+                    ax.plot(run["samples"], run["value"], color=look.colour, linestyle=dash,
+                            linewidth=style.SEED_WIDTH, alpha=0.7, zorder=3.5,
+                            gid=f"seed:{algorithm}:{split}:{seed}")  # fmt: skip
             ax.plot(x, mean["mean"], color=look.colour, linestyle=dash, zorder=4,
                     gid=f"ours:{algorithm}:{split}")  # fmt: skip
             end = mean[mean["n_seeds"] > 0].iloc[-1]
@@ -203,9 +211,19 @@ def _reached(mine: pd.DataFrame, axis: Axis) -> tuple[str, str]:
         rest += f", right of {style.short_number(axis.x[1])}"
     elif ends["samples"].max() < axis.x[0]:
         rest += f", left of {style.short_number(axis.x[0])}"
-    elif (ends["mean"] < axis.y[0]).all():
-        rest += f", below {axis.y[0]:.4g}".replace("-", "−")
+    elif lowest := _below(mine, axis.y[0]):
+        rest += f", {lowest}"
     return style.short_number(ends["samples"].max()), rest
+
+
+def _below(mine: pd.DataFrame, low: float) -> str:
+    """Say how many seeds end below `low`, where the axis begins; of its seeds all, some or none."""
+    drawn = mine[mine["split"].isin(FIGURE2_SPLITS.values()) & np.isfinite(mine["value"])]
+    ends = drawn.sort_values("samples").groupby(["split", "seed"])["value"].last()
+    lost = int((ends.groupby("seed").max() < low).sum())
+    seeds = ends.index.get_level_values("seed").nunique()
+    where = f"below {low:.4g}".replace("-", "−")
+    return "" if not lost else where if lost == seeds else f"{lost} {where}"
 
 
 def _curve(frame: pd.DataFrame, algorithm: str, split: str) -> pd.DataFrame:

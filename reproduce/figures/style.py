@@ -55,6 +55,7 @@ FOOTNOTE_SIZE = 7.0
 NOTE_SIZE = 6.8
 MARKER_SIZE = 4.2
 PUBLISHED_WIDTH = 2.0
+SEED_WIDTH = 0.5
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 8.0,

@@ -100,9 +100,9 @@ def test_the_papers_axes(nine):
 
 def test_colours_dashes_and_shades(nine):
     lines = lines_of(axes_of(nine)["mnist-10"])
-    kinds = ("ours", "end", "published")
+    kinds = ("ours:{}:{}", "end:{}:{}", "published:{}:{}", "seed:{}:{}:0", "seed:{}:{}:1")
     assert set(lines) == {
-        f"{kind}:{a}:{s}"
+        kind.format(a, s)
         for kind in kinds
         for a in ("aevb", "wake_sleep")
         for s in ("train", "test")
@@ -116,6 +116,28 @@ def test_colours_dashes_and_shades(nine):
             assert test.get_linestyle() == "--"
         published = lines[f"published:{algorithm}:train"]
         assert published.get_zorder() < lines[f"ours:{algorithm}:train"].get_zorder()
+
+
+def test_each_seed_is_a_thin_line_where_there_are_several():
+    panels = [Panel("mnist", 10)]
+    frame = curves(panels, algorithms=["aevb"], seeds=3)
+    frame.loc[frame["seed"] == 1, "value"] -= 100
+    lines = lines_of(axes_of(build(frame, PUBLISHED, panels))["mnist-10"])
+    train = frame[(frame["split"] == "train_running")]
+    for seed in range(3):
+        drawn = lines[f"seed:aevb:train:{seed}"]
+        assert drawn.get_ydata().tolist() == train[train["seed"] == seed]["value"].tolist()
+        assert drawn.get_linewidth() < lines["ours:aevb:train"].get_linewidth()
+    alone = build(frame[frame["seed"] == 0], PUBLISHED, panels)
+    assert not [gid for gid in lines_of(axes_of(alone)["mnist-10"]) if gid.startswith("seed")]
+
+
+def test_seeds_below_the_axis_are_counted():
+    panels = [Panel("mnist", 10)]
+    frame = curves(panels, algorithms=["wake_sleep"], seeds=3)
+    frame.loc[frame["seed"] == 1, "value"] -= 100
+    note = note_of(axes_of(build(frame, PUBLISHED, panels))["mnist-10"])
+    assert note.splitlines()[1] == "Wake-Sleep: 1e6, 3 seeds, 1 below −150"
 
 
 def test_ours_is_the_mean_with_a_band_and_train_is_the_running_mean():
