@@ -2,9 +2,11 @@
 
 (a) linear-Gaussian models with closed forms; (b) a model with two modes, by one-dimensional
 integration; (c) trained models of N_z = 3, against quadrature; (d) trained models on data simulated
-from them, by bounds from both sides. Writes results/reference/estimators/ and prints the tables.
+from them, by bounds from both sides. Writes results/reference/estimators/ and prints the tables,
+first the targets and whether they are met.
 """
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -17,6 +19,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from benchmarks.estimator_targets import targets
 from reproduce import cli, config, runner
 from reproduce.comparison import aligned
 from reproduce.estimates import Question, points
@@ -104,6 +107,7 @@ def trained_models(
                 label
                 | {"estimator": "reference (its own ±)"}
                 | errors(reference, reference.value + reference.stderr, seconds)
+                | {"mean_error": math.nan, "missed": math.nan, "missed_unflagged": math.nan}
             )
             for kind, estimator, n_points in (
                 ("quadrature", Quadrature(), 200),
@@ -203,7 +207,7 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     rows = list(rows)
     numbers = [n for n, value in enumerate(rows[0].values()) if not isinstance(value, str)]
     body = [
-        [f"{v:.4f}" if isinstance(v, float) and "seconds" not in k else str(v)
+        ["" if v != v else f"{v:.4f}" if isinstance(v, float) and "seconds" not in k else str(v)
          for k, v in row.items()]
         for row in rows
     ]  # fmt: skip
@@ -225,11 +229,12 @@ def main() -> int:
     torch.set_grad_enabled(False)
     points_table = known_models(terminal) + trained_models(jobs, data_dir, terminal)
     gap_table = gaps(jobs, terminal)
-    for name, rows in (("errors", points_table), ("bdmc", gap_table)):
-        frame = pd.DataFrame(rows)
+    frames = {"errors": pd.DataFrame(points_table), "bdmc": pd.DataFrame(gap_table)}
+    for name, frame in frames.items():
         path = folder / f"{name}.csv"
         write_with(path, lambda temporary, frame=frame: frame.to_csv(temporary, index=False))
-    text = f"{markdown(points_table)}\n\n{markdown(gap_table)}\n"
+    goals = targets(frames["errors"], frames["bdmc"])
+    text = f"{markdown(goals)}\n\n{markdown(points_table)}\n\n{markdown(gap_table)}\n"
     write_text(folder / "tables.md", text)
     manifest = {
         "overrides": [given for given in overrides if not given.startswith(PLACES)],
