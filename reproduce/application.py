@@ -35,6 +35,7 @@ def train_cell(settings: DictConfig) -> None:
         with cli.as_sentences():
             _train(settings, overrides)
         return
+    multirun.end_with_sweep()
     os.chdir(about.runtime.cwd)  # a worker of Ray begins elsewhere
     methods.make_importable()
     cores = launchers.share(about)
@@ -79,6 +80,6 @@ def _train(settings: DictConfig, overrides: list[str], cores: int | None = None)
     # Several bars would overwrite each other.
     diverged = runner.run([job], workers, terminal, bar=cores is None)
     cli.report_divergence(diverged, terminal)
-    if len(diverged) == len(job.seeds):
-        raise UserError(f"All members of {job.cell.title} diverged; try a smaller step size.")
+    if lost := runner.all_lost(job):
+        raise UserError(lost)
     terminal.print(f"Curves and checkpoints: {job.store / job.cell.id}", highlight=False)

@@ -148,9 +148,12 @@ def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[
     if not ours or not keys | {"cell", "seed"} <= found.keys():
         raise UserError(f"{path} is not a {kind} of this suite. {mend}")
     if found["cell"] != cell.as_dict() or found["seed"] != seed:
-        other = Cell(**found["cell"]).id
+        try:
+            other = Cell(**found["cell"]).id
+        except (TypeError, KeyError, AttributeError):
+            other = "no cell of this suite"
         raise UserError(
-            f"The {kind} {path} belongs to {other} seed {found['seed']}, not to {cell.id} seed "
+            f"The {kind} {path} belongs to {other}, seed {found['seed']}, not to {cell.id}, seed "
             f"{seed}. {mend}"
         )
     return found

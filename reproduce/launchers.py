@@ -21,6 +21,8 @@ from reproduce.values import shown
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
 
 BASIC = "basic"
+ON_THIS_MACHINE = ("joblib", "submitit_local")
+"""Launchers whose jobs are other processes of this machine."""
 PASSED_ON = ("METHODS", "DATA_DIR")
 """Variables that configurations read, which a worker on another machine would not have."""
 

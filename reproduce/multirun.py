@@ -10,10 +10,15 @@ import datetime
 import json
 import os
 import sys
+import threading
+import time
 import traceback
+from _thread import interrupt_main
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf.errors import OmegaConfBaseException
 
-from reproduce import cli, config, launchers, methods
+from reproduce import cli, config, launchers, methods, runner
 from reproduce.errors import UserError
 from reproduce.files import write_json
 from reproduce.overrides import CONF, compose_unchecked
@@ -32,6 +37,9 @@ from reproduce.provenance import REPOSITORY
 from reproduce.values import quoted
 
 OUTCOME = "outcome.json"
+SWEEP = "AEVB_SWEEP"
+"""The variable that tells the jobs of a sweep on this machine which process started it."""
+GRACE = 2 * runner.GRACE
 OURS = ("hydra.sweep.dir", "hydra.sweep.subdir")
 NO_OUTCOME = "it did not finish: its process ended, or never began"
 LAUNCHERS_PACKAGES = ("joblib", "submitit", "ray")
@@ -134,6 +142,8 @@ def launch(
         print(f"{len(jobs)} jobs with the launcher {launcher}{how}. Records: {folder}")
         sys.stdout.flush()  # before what other processes print
     with _command_line([*options, *methods.search_path(), *added, *overrides]), _environment():
+        if launcher in launchers.ON_THIS_MACHINE:
+            os.environ[SWEEP] = str(os.getpid())
         try:
             application()
         except Exception as error:
@@ -142,6 +152,28 @@ def launch(
             print(f"The sweep was cut short ({_first_line(error)}).", file=sys.stderr)
             _wait_for_submitit(folder)
     return [_read(folder / str(number) / OUTCOME, job) for number, job in enumerate(jobs)]
+
+
+@cache
+def end_with_sweep() -> None:
+    """In a job's process on the sweep's machine: see to it that it ends when the sweep does.
+
+    As by Ctrl-C, so that W&B's runs are closed; by force where that takes too long.
+    """
+    if SWEEP not in os.environ or os.environ[SWEEP] == str(os.getpid()):
+        return
+    try:
+        sweep = os.pidfd_open(int(os.environ[SWEEP]))
+    except (AttributeError, OSError):  # not Linux, or it has ended already
+        return
+
+    def follow() -> None:
+        wait([sweep])
+        interrupt_main()
+        time.sleep(GRACE)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def record(folder: Path, overrides: Sequence[str], work: Callable[[], None]) -> None:

@@ -1,15 +1,18 @@
 """Running many jobs: which are left, on how many cores, with a progress bar and a time left."""
 
+import ctypes
 import multiprocessing
 import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from rich.console import Console
@@ -25,9 +28,13 @@ from rich.progress import (
 from reproduce import data, tracking
 from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
+from reproduce.provenance import provenance
 from reproduce.runtime import available_cores, choose_device, is_out_of_memory
 from reproduce.store import Store
 from reproduce.training import Job, Report, as_interrupts, last_mark, train
+
+GRACE = 15.0
+"""Seconds that workers have to close their W&B runs when they are told to stop."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,9 @@ def run(
     left = [job for job in jobs if _is_left(job)]
     if len(left) < len(jobs):
         console.print(f"{len(jobs) - len(left)} of {len(jobs)} cells are done already.")
+    for job in jobs:
+        if job not in left and (end := _ends_early(job)):
+            console.print(end, style="yellow", highlight=False)
     for job in left:
         _check_checkpoints(job)
     if left:
@@ -97,9 +107,32 @@ def diverged(jobs: Sequence[Job]) -> list[Divergence]:
     return found
 
 
+def all_lost(job: Job) -> str | None:
+    """Say that all members of a job have diverged, where they have."""
+    if len(diverged([job])) < len(job.seeds):
+        return None
+    return f"All members of {job.cell.title} diverged; try a smaller step size."
+
+
 def _is_left(job: Job) -> bool:
     store = Store(job.store)
     return not all(store.is_done(job.cell, seed, job.samples) for seed in job.seeds)
+
+
+def _ends_early(job: Job) -> str | None:
+    """Say where the curves of a job that is done end, where they have no mark at its samples."""
+    store, last = Store(job.store), last_mark(job)
+    ends = []
+    for seed in job.seeds:
+        marks = store.curve(job.cell, seed)["samples"]
+        if store.manifest(job.cell, seed).get("diverged_at") is None and not (marks == last).any():
+            ends.append(max((mark for mark in marks if mark <= last), default=0))
+    if not ends:
+        return None
+    return (
+        f"{job.cell.title} has been trained further than {last:,} samples and has no mark there: "
+        f"its curves are read up to {min(ends):,}."
+    )
 
 
 def _check_checkpoints(job: Job) -> None:
@@ -189,13 +222,15 @@ class _Board:
 
 
 _reports: Any = None
+_stopping: Any = None
 
 
-def _start_worker(reports: Any) -> None:
+def _start_worker(reports: Any, stopping: Any) -> None:
     """Prepare a worker process: it dies with its parent, and Ctrl-C is its parent's business."""
-    global _reports
-    _reports = reports
+    global _reports, _stopping
+    _reports, _stopping = reports, stopping
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    provenance()  # of the code that this process has just loaded
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -207,7 +242,17 @@ def _start_worker(reports: Any) -> None:
 
 
 def _train_in_worker(number: int, job: Job) -> None:
-    _train(job, lambda kind, payload: _reports.put((number, kind, payload)))
+    def report(kind: str, payload: Any) -> None:
+        _reports.put((number, kind, payload))
+        stop_if_told()
+
+    def stop_if_told() -> None:
+        """Between two chunks, as Ctrl-C does in a single process: W&B's runs are closed."""
+        if _stopping.value:
+            raise KeyboardInterrupt
+
+    stop_if_told()
+    _train(job, report)
 
 
 def _train(job: Job, report: Report) -> None:
@@ -238,24 +283,41 @@ def _train(job: Job, report: Report) -> None:
 def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
+    # Without a lock, which a worker that is killed might hold for ever.
+    stopping = context.RawValue(ctypes.c_bool, False)
     reporters = [board.reporter(job) for job in jobs]
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (reports,))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, stopping))
     futures = {pool.submit(_train_in_worker, n, job): n for n, job in enumerate(jobs)}
     try:
         _follow(futures, reports, reporters, lambda n: board.finished(jobs[n]))
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process was killed (out of memory, or by hand). Finished cells and "
-            "checkpoints are safe: run the same command again to continue."
-        ) from error
+    except BaseException as error:
+        stopping.value = True
+        _end(list((pool._processes or {}).values()), pool)
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "A worker process was killed (out of memory, or by hand). Finished cells and "
+                "checkpoints are safe: run the same command again to continue."
+            ) from error
+        raise
+    pool.shutdown()
+
+
+def _end(processes: Sequence[BaseProcess], pool: ProcessPoolExecutor) -> None:
+    """End workers that have been told to stop; those that do not in time, by force.
+
+    What they have done since their last checkpoint will be repeated. SIGTERM would not do:
+    Lightning catches it, and where a worker was killed another may wait for ever for the queue
+    that it held.
+    """
+    pool.shutdown(wait=False, cancel_futures=True)
+    deadline = time.monotonic() + GRACE
+    try:
+        while left := [process.sentinel for process in processes if process.is_alive()]:
+            if not wait(left, max(0.0, deadline - time.monotonic())):
+                break
     finally:
-        # On an error or Ctrl-C the workers are in the middle of a job: stop them now. What they
-        # have done since their last checkpoint will be repeated. SIGTERM would not do: Lightning
-        # catches it, and a worker that survives others waits for ever for the queue they held.
-        if any(not future.done() for future in futures):
-            for process in list((pool._processes or {}).values()):
-                process.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+        for process in processes:
+            process.kill()
 
 
 def _follow(

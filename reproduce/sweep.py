@@ -17,7 +17,7 @@ from reproduce.errors import UserError
 from reproduce.multirun import Outcome
 from reproduce.overrides import check_overrides
 from reproduce.provenance import provenance
-from reproduce.runner import diverged
+from reproduce.runner import all_lost, diverged
 from reproduce.store import Store
 from reproduce.sweep_plan import Planned, durations, makespan, plan
 from reproduce.training import last_mark
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.print(_plan_table(planned, seconds, names))
     terminal.print(_time_needed(planned, seconds, launcher, divided), highlight=False)
     if all(one.is_done for one in planned):
-        outcomes = [Outcome(one.overrides) for one in planned]
+        outcomes = [Outcome(one.overrides, one.job and all_lost(one.job)) for one in planned]
     else:
         outcomes = multirun.launch(application.run, overrides)
     terminal.print(_result_table(planned, outcomes, names))

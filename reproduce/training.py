@@ -75,12 +75,19 @@ class Member:
     curve: list[tuple[str, int, float]] = field(default_factory=list)
     diverged_at: int | None = None
     wall_seconds: float = 0.0
+    sessions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def from_checkpoint(cls, state: Mapping[str, Any]) -> "Member":
         """Rebuild from plain containers."""
         curve = [(split, int(samples), float(value)) for split, samples, value in state["curve"]]
-        return cls(curve, state["diverged_at"], state["wall_seconds"])
+        sessions = [dict(session) for session in state.get("sessions", [])]
+        return cls(curve, state["diverged_at"], state["wall_seconds"], sessions)
+
+    def continues(self, samples: int, by: Mapping[str, Any]) -> None:
+        """Note that training goes on from `samples`, made by this code on this machine."""
+        if not self.sessions or self.sessions[-1] | dict(by) != self.sessions[-1]:
+            self.sessions.append({"from": samples, "to": samples, **by})
 
 
 def train(job: Job, report: Report) -> dict[int, int]:
@@ -183,6 +190,9 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
         else Member()
         for seed in seeds
     ]
+    made_by = {"git": provenance()["git"], "torch": torch.__version__, "device": device.type}
+    for member in members:
+        member.continues(start, {key: _plain(value) for key, value in made_by.items()})
     recorder = Recorder(store, job, images, seeds, members, report)
     block = algorithm.block_samples
     stops = marks(job.samples, block, job.snapshots)
@@ -272,9 +282,10 @@ class Recorder(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what is remembered of each member."""
-        now = time.monotonic()
+        now, samples = time.monotonic(), int(cast(Algorithm, pl_module).samples_seen[0])
         for member in self.members:
             member.wall_seconds += now - self.clock
+            member.sessions[-1]["to"] = samples
         self.clock = now
         checkpoint["members"] = [vars(member) for member in self.members]
 
@@ -296,6 +307,7 @@ class Recorder(pl.Callback):
                 **algorithm.facts(),
                 "data": {"source": self.images.source, "sha256": self.images.checksum},
                 **provenance(),
+                "sessions": member.sessions,
             }
             if member.diverged_at is not None:
                 self.store.write_curve(self.job.cell, seed, member.curve)
@@ -326,6 +338,11 @@ class Recorder(pl.Callback):
                     f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "
                     f"was stopped{others}.",
                 )
+
+
+def _plain(value: Any) -> Any:
+    """Copy of a container, and a string of torch's own kind as a string: checkpoints are plain."""
+    return dict(value) if isinstance(value, dict) else str(value)
 
 
 @contextlib.contextmanager

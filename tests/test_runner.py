@@ -37,6 +37,17 @@ def test_to_have_diverged_later_is_not_to_have_diverged(tmp_path):
     assert found.samples == 40_000
 
 
+def test_a_job_that_went_farther_says_where_its_curves_are_read_to(tmp_path):
+    job, _ = run(tmp_path, "samples=30000", "seeds=1")
+    out = io.StringIO()
+    runner.run([replace(job, samples=24_000)], 1, Console(file=out, width=200), bar=False)
+    assert "further than 24,000 samples and has no mark there" in out.getvalue()
+    assert "its curves are read up to 20,000" in out.getvalue()
+    again = io.StringIO()
+    runner.run([job], 1, Console(file=again, width=200), bar=False)
+    assert "no mark" not in again.getvalue()
+
+
 def test_a_member_that_went_farther_counts_at_the_jobs_end(tmp_path):
     run(tmp_path, "samples=40000", "seeds=1")
     job, line = run(tmp_path, "samples=20000", "seeds=2")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from reproduce import cli, sweep
+from reproduce import cli, sweep, sweep_plan
 from reproduce.launchers import Division
 from reproduce.overrides import groups
-from reproduce.sweep_plan import durations, makespan, measure_rate, plan
+from reproduce.sweep_plan import Rate, durations, makespan, measure_rate, plan
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "tracking=off", "workers=1"]
@@ -136,12 +136,33 @@ def test_the_time_is_measured_and_nothing_is_left_of_it(tmp_path, monkeypatch):
     planned = plan(jobs, cli.console())
     short, long = durations(planned, Division(1, 1))
     assert 0 < short < long < 3 * short
-    split = durations(planned[:1], Division(1, 2))[0]  # two processes of one seed each
-    assert split != short
     assert list(tmp_path.iterdir()) == []
     rate = measure_rate(planned[0].job, stack=2)
     assert 1e3 < rate.samples_per_second < 1e8
     assert 0 < rate.seconds_per_mark < 10
+
+
+def test_seeds_that_are_shared_by_two_processes_take_half_the_time(monkeypatch):
+    stacks = []
+
+    def measured(job, stack):
+        stacks.append(stack)
+        return Rate(1000.0, 0.0)
+
+    monkeypatch.setattr(sweep_plan, "measure_rate", measured)
+    given = ("data=digits", "model.n_hidden=20", "tracking=off", "seeds=4", "samples=100000")
+    planned = plan([given], cli.console())
+    alone, split = (durations(planned, Division(1, cores))[0] for cores in (1, 2))
+    assert stacks == [4, 2]
+    assert (alone, split) == (pytest.approx(400.0), pytest.approx(200.0))
+
+
+def test_a_cell_that_is_lost_fails_again_when_the_sweep_is_repeated(run):
+    lost = ["algorithm.warmup_steps=0", "algorithm.step_size=1e9", "data=digits_continuous"]
+    for _ in range(2):
+        status, _, err = run("model.n_latent=2", "seeds=1", *lost)
+        assert status == cli.USER_ERROR
+        assert "diverged; try a smaller step size" in err
 
 
 def test_how_long_jobs_take_beside_each_other():

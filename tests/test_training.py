@@ -2,14 +2,18 @@
 
 import multiprocessing
 import signal
+import threading
 import time
 
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from reproduce import checkpoints, config, training
+from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
+from reproduce.provenance import provenance
 from reproduce.store import Store
 from reproduce.trained import load_model, load_snapshots, snapshots_of
 from reproduce.training import Job, train
@@ -349,6 +353,54 @@ def test_the_manifest_says_where_a_curve_comes_from(tmp_path):
 
 def _train_in_process(this):
     train(this, silent)
+
+
+def test_a_member_that_another_process_trains_is_waited_for(tmp_path):
+    this, said = job(tmp_path, samples=20_000), []
+    folder = Store(this.store).member_folder(this.cell, 0)
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        waiting = threading.Thread(target=train, args=(this, lambda *told: said.append(told)))
+        waiting.start()
+        deadline = time.monotonic() + 60
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert said[0][0] == "message"
+        assert "seed 0: another process is training it; waiting" in said[0][1]
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        assert curves(this).empty
+    waiting.join(120)
+    assert not curves(this).empty
+
+
+def test_checkpoints_are_written_between_marks_too(tmp_path, monkeypatch):
+    """At the paper's budget marks lie hours apart."""
+    this, stored = job(tmp_path, samples=60_000), []
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+
+    def report(kind, payload):
+        path = Store(this.store).checkpoint(this.cell, 0)
+        if path.exists():
+            found = read_checkpoint(Store(this.store), this.cell, 0)
+            stored.append(int(found["state_dict"]["samples_seen"][0]))
+
+    train(this, report)
+    assert set(stored) - set(curves(this)["samples"])
+
+
+def test_every_session_of_a_member_keeps_its_own_provenance(tmp_path, monkeypatch):
+    """So that training on edited code cannot hide behind a clean end."""
+    made = provenance()
+    for dirty, samples in ((True, 20_000), (False, 30_000), (False, 40_000)):
+        git = {"commit": "0" * 40, "dirty": dirty}
+        monkeypatch.setattr(training, "provenance", lambda git=git: {**made, "git": git})
+        this = job(tmp_path, samples=samples)
+        train(this, lambda *told: None)
+    manifest = Store(this.store).manifest(this.cell, 0)
+    assert manifest["git"]["dirty"] is False
+    found = [(s["from"], s["to"], s["git"]["dirty"]) for s in manifest["sessions"]]
+    assert found == [(0, 20_000, True), (20_000, 40_000, False)]
 
 
 @pytest.mark.slow

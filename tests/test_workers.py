@@ -1,0 +1,61 @@
+"""Worker processes that are killed or stopped, as a shell sees it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from test_sweep_killed import assert_no_process_is_left, processes
+from test_tracking import inspect
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def training(tmp_path):
+    """A command that trains two seeds in two workers, both past their first mark."""
+    command = [
+        sys.executable, "-m", "reproduce", "data=digits", "samples=100000000", "seeds=2",
+        "workers=2", "model.n_hidden=5", "tracking=offline", f"results={tmp_path}",
+    ]  # fmt: skip
+    started = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("runs/*/seed-*/curve.csv"))) < 2 and time.monotonic() < deadline:
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.05)
+    yield started
+    for pid, _ in processes(started.pid):
+        os.kill(pid, signal.SIGKILL)
+    started.communicate()
+
+
+def test_a_killed_worker_ends_the_command_with_a_sentence(training):
+    workers = [pid for pid, line in processes(training.pid) if "spawn_main" in line]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    _, said = training.communicate(timeout=60)
+    assert training.returncode == 2
+    assert "error: A worker process was killed" in said
+    assert_no_process_is_left(training.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_runs_of_workers_are_closed_when_the_command_is_interrupted(training, tmp_path, number):
+    os.kill(training.pid, number)
+    _, said = training.communicate(timeout=60)
+    assert training.returncode == 130
+    assert said.strip().endswith("Interrupted. Run the same command again to continue.")
+    assert_no_process_is_left(training.pid)
+    runs = list((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(runs) == 2
+    for run in runs:
+        summary = json.loads(inspect(run, "--summary"))
+        assert (summary["state"], summary["exit_code"]) == ("failed", 1)
