@@ -107,7 +107,7 @@ def job_from(config: DictConfig) -> Job:
             f"tracking={config.tracking.mode} instead."
         )
     if "folder" in config.tracking:
-        folder_name("tracking.folder", config.tracking.folder)
+        tracking_places(config)
     workers(config)
     return Job(
         cell=cell_from(config),
@@ -119,6 +119,20 @@ def job_from(config: DictConfig) -> Job:
         threads=threads,
         tracking={**_plain(config.tracking), "figure": config.figure.name},
     )
+
+
+def tracking_places(config: DictConfig) -> tuple[Path, str]:
+    """The folder of W&B's runs, and their project.
+
+    Raises
+    ------
+    UserError
+        Where they cannot be.
+    """
+    folder, project = config.tracking.folder, config.tracking.project
+    if not isinstance(project, str) or not project:
+        raise UserError(f"tracking.project must be a name, not {shown(project)}.")
+    return Path(folder_name("tracking.folder", folder)), project
 
 
 def results_folder(config: DictConfig) -> Path:

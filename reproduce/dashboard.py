@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mode = str(settings.tracking.mode)
     if mode not in ("online", "offline"):
         raise UserError("A dashboard needs tracking=offline or tracking=online, not off.")
-    folder, project = Path(settings.tracking.folder), str(settings.tracking.project)
+    folder, project = config.tracking_places(settings)
     results = config.results_folder(settings)
     if not results.is_dir():
         raise UserError(f"There is no folder {results}; choose another with results=FOLDER.")

@@ -519,6 +519,12 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ("cell", ["algorithm=mcem", "algorithm.target_acceptance=x"], "target_acceptance must be"),
         ("cell", ["tracking=offline", "tracking.folder=null"], "tracking.folder must be a folder"),
         (
+            "cell",
+            ["tracking=offline", "tracking.project=5"],
+            "tracking.project must be a name, not 5",
+        ),
+        ("figure", ["budget=smoke", "budget.name=../evil"], "budget.name is not for setting"),
+        (
             "sweep",
             ["model.n_latent=2,3", "hydra.sweeper.max_batch_size=0"],
             "max_batch_size must be",
