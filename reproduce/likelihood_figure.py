@@ -245,7 +245,7 @@ def _untrusted(estimates: pd.DataFrame, estimator: str) -> list[str]:
     return [
         f"Of the {worst['split']} images of {algorithm_name(worst['algorithm'])} at "
         f"N_train = {worst['n_train']:,} {estimator}'s own diagnostic distrusts up to "
-        f"{share.max():.0%} (of no other curve more; n_untrusted in estimates.csv)."
+        f"{100 * share.max():.0f} % (of no other curve more; n_untrusted in estimates.csv)."
     ]
 
 

@@ -133,7 +133,7 @@ def test_images_that_the_estimator_distrusts_are_said(small, tmp_path, capsys):
     assert figure.main([*SMALL, f"results={results}"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     sentence = "Of the test images of AEVB at N_train = 200 quadrature's own diagnostic distrusts"
-    assert f"{sentence} up to 35%" in said
+    assert f"{sentence} up to 35 %" in said
     manifest = json.loads((results / "figure2" / "smoke" / "manifest.json").read_text())
     assert sentence in manifest["remarks"]
 
