@@ -238,3 +238,22 @@ def test_links_of_readme_and_docs_lead_somewhere():
                 headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
                 slugs = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
                 assert anchor in slugs, f"{page.name}: {link}"
+
+
+def test_the_table_of_speeds_holds_the_committed_numbers():
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    bench = json.loads((ROOT / "results" / "reference" / "bench.json").read_text())
+    order = ["ours_1", "ours_4", "ours_8", "pytorch", "lightning", "pyro", "jax_1", "jax_4",
+             "ceiling_processes", "ceiling_onednn"]  # fmt: skip
+    rows = [line.replace("*", "").split("|") for line in text.splitlines() if " MiB |" in line]
+    for name, row in zip(order, rows, strict=True):
+        speed, times, share, memory = (re.sub(r"[^\d.]", "", cell) for cell in row[2:6])
+        found = bench[name]
+        assert int(speed) == round(found["samples_per_second"])
+        assert float(times) == pytest.approx(found["over_lightning"], abs=0.0051)
+        assert float(share) == pytest.approx(100 * found["of_ceiling"], abs=0.51)
+        assert int(memory) == round(found["peak_memory_mib"])
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    bars = {name: f"{bar['reached']:.2f}" for name, bar in bench["bars"].items()}
+    assert f"is {float(bars['over_lightning']):.1f} × as fast as idiomatic Lightning" in readme
+    assert f"and {bars['over_jax']} × as fast as JAX" in readme
