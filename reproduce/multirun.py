@@ -164,7 +164,9 @@ def end_with_sweep() -> None:
         return
     try:
         sweep = os.pidfd_open(int(os.environ[SWEEP]))
-    except (AttributeError, OSError):  # not Linux, or it has ended already
+    except ProcessLookupError:
+        raise KeyboardInterrupt from None  # it has ended already
+    except (AttributeError, OSError):  # not Linux
         return
 
     def follow() -> None:
