@@ -153,7 +153,7 @@ def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[
         except (TypeError, KeyError, AttributeError):
             other = "no cell of this suite"
         raise UserError(
-            f"The {kind} {path} belongs to {other}, seed {found['seed']}, not to {cell.id}, seed "
+            f"The {kind} {path} belongs to {other} seed {found['seed']}, not to {cell.id} seed "
             f"{seed}. {mend}"
         )
     return found

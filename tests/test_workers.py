@@ -23,9 +23,11 @@ def training(tmp_path):
         sys.executable, "-m", "reproduce", "data=digits", "samples=100000000", "seeds=2",
         "workers=2", "model.n_hidden=5", "tracking=offline", f"results={tmp_path}",
     ]  # fmt: skip
+    # Not the W&B service of another test, where a killed worker's run would stay open.
+    environment = {name: value for name, value in os.environ.items() if "SERVICE" not in name}
     started = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, env=environment,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("runs/*/seed-*/curve.csv"))) < 2 and time.monotonic() < deadline:
