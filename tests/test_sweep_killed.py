@@ -17,11 +17,16 @@ ROOT = Path(__file__).parent.parent
 LONG = [*SMALL, "samples=150000", "seeds=1", "model.n_latent=2,3"]
 
 
+def heed_ctrl_c():
+    """A shell that starts something in the background has it ignore SIGINT, and so its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(results, *overrides):
     command = [sys.executable, "-m", "reproduce", "--multirun", *overrides, f"results={results}"]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from test_sweep_killed import assert_no_process_is_left, processes
+from test_sweep_killed import assert_no_process_is_left, heed_ctrl_c, processes
 from test_tracking import inspect
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +27,7 @@ def training(tmp_path):
     environment = {name: value for name, value in os.environ.items() if "SERVICE" not in name}
     started = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, env=environment,
+        start_new_session=True, env=environment, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("runs/*/seed-*/curve.csv"))) < 2 and time.monotonic() < deadline:
