@@ -265,3 +265,14 @@ def test_the_table_of_speeds_holds_the_committed_numbers():
     bars = {name: f"{bar['reached']:.2f}" for name, bar in bench["bars"].items()}
     assert f"is {float(bars['over_lightning']):.1f} × as fast as idiomatic Lightning" in readme
     assert f"and {bars['over_jax']} × as fast as JAX" in readme
+
+
+def test_the_papers_method_is_as_near_to_quadrature_as_the_docs_say():
+    table = pd.read_csv(FIGURE2 / "paper" / "comparison.csv").dropna(
+        subset="hmc_kde_minus_quadrature"
+    )
+    assert len(table) == 12  # the ends of all curves
+    worst = table["n_train"].eq(1000) & table["algorithm"].eq("aevb") & table["split"].eq("test")
+    distance = table["hmc_kde_minus_quadrature"].abs()
+    assert distance[worst].max() < 0.11
+    assert distance[~worst].max() < 0.03
