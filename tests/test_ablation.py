@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reproduce import ablation, config
+from reproduce import ablation, config, redraw
 from reproduce.errors import UserError
 from reproduce.figures import ablation as drawing
 from reproduce.published import load_published
@@ -35,6 +35,11 @@ def test_variants_are_cells_of_their_own(tmp_path, capsys):
     before = (folder / "initial_scale_smoke.png").read_bytes()
     assert ablation.main([*SMALL, f"results={tmp_path}"]) == 0
     assert (folder / "initial_scale_smoke.png").read_bytes() == before
+    (folder / "initial_scale_smoke.png").unlink()
+    (tmp_path / "runs").rename(tmp_path / "lost")
+    assert redraw.main([str(folder)]) == 0  # from the curves alone
+    assert (folder / "initial_scale_smoke.png").read_bytes() == before
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS.glob("*.yaml")))
@@ -51,6 +56,33 @@ def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
             )
         )  # fmt: skip
         assert (cell.id == figure1.id) == ("default" in variant.name)
+
+
+def test_what_is_no_ablation_is_not_redrawn(tmp_path):
+    with pytest.raises(UserError, match="holds no ablation"):
+        redraw.main([str(tmp_path)])
+    (tmp_path / "manifest.json").write_text('{"ablation": {"name": "x"}}')
+    (tmp_path / "curves.csv").write_text("dataset,value\nmnist,1\n")
+    with pytest.raises(UserError, match=r"lacks columns algorithm.*variant"):
+        redraw.main([str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.csv", "manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [([0, 0], "Each line is one seed"), ([0, 1], "mean over seeds")]
+)
+def test_the_picture_says_what_its_lines_are(seeds, said):
+    curves = pd.DataFrame(
+        {"dataset": "mnist", "n_latent": [10, 20], "n_train": 50_000, "algorithm": "aevb",
+         "variant": "as it is", "seed": seeds, "split": "test", "samples": [1e5, 1e6],
+         "value": [-130.0, -120.0]}
+    )  # fmt: skip
+    alone = curves.assign(n_latent=10)
+    figure = drawing.build(alone, load_published("figure2"))
+    assert said in " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+    assert [ax.get_xlabel() for ax in figure.axes] == ["# Training samples evaluated"]
+    side_by_side = drawing.build(curves, load_published("figure2"))
+    assert all(ax.get_xlabel() for ax in side_by_side.axes)
 
 
 def test_an_unknown_ablation_lists_those_there_are():

@@ -20,9 +20,12 @@ _NARROWEST, _PANEL_WIDTH, _PANEL_HEIGHT = 4.6, 2.7, 2.99  # inches
 _LETTER, _KEY = 0.062, 0.75  # of a legend's entry: a letter's width, and that of line and gaps
 _LEGEND_LINE, _FOOT_LINE = 0.21, 0.15
 _FOOT = (
-    "Variational bound; solid: training (running mean of minibatches), dashed: test. Lines: mean "
-    "over seeds; band: from the lowest to the highest seed. Light grey: the published curve of "
-    "that algorithm."
+    "Variational bound; solid: training (running mean of minibatches), dashed: test. {seeds} "
+    "Light grey: the published curve of that algorithm."
+)
+_ONE_SEED = "Each line is one seed."
+_SEEDS = (
+    "Thick lines: mean over seeds, thin ones each seed; band: from the lowest to the highest seed."
 )
 _PUBLISHED = style.AlgorithmStyle("published", "#8a8a8a", "")
 
@@ -57,7 +60,9 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
         legend_columns = min(max(fitting, 1), len(entries))
         legend_height = _LEGEND_LINE * -(-len(entries) // legend_columns)
-        foot_lines = textwrap.wrap(_FOOT, int(width * 18))
+        several = curves.groupby(["dataset", "n_latent", "algorithm", "variant"])["seed"].nunique()
+        foot = _FOOT.format(seeds=_SEEDS if several.max() > 1 else _ONE_SEED)
+        foot_lines = textwrap.wrap(foot, int(width * 18))
         foot_height = 0.1 + _FOOT_LINE * len(foot_lines)
         height = _PANEL_HEIGHT * rows + legend_height + foot_height
         figure = Figure(figsize=(width, height))
@@ -71,6 +76,8 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
             set_axes(ax, place.panel, place.axis, place.note, note_lines, leads=True)
             if number % columns:
                 ax.set_ylabel("")
+            if number + columns >= len(places):  # nothing is below
+                ax.set_xlabel("# Training samples evaluated")
             draw_curves(ax, place.ours, place.theirs, {"published": _PUBLISHED, **looks})
         handles = [
             Line2D([], [], color=look.colour, marker=look.marker, markersize=style.MARKER_SIZE)
