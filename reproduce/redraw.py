@@ -47,9 +47,10 @@ def redraw(folder: Path) -> Path:
         name = about["ablation"]["name"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{folder} holds no ablation: {error}") from error
-    if curves.empty or (missing := NEEDED.difference(curves.columns)):
-        lacks = "rows" if curves.empty else f"columns {', '.join(sorted(missing))}"
-        raise UserError(f"{folder / 'curves.csv'} lacks {lacks}.")
+    if missing := NEEDED.difference(curves.columns):
+        raise UserError(f"{folder / 'curves.csv'} lacks columns {', '.join(sorted(missing))}.")
+    if curves.empty:
+        raise UserError(f"{folder / 'curves.csv'} has no rows.")
     picture, _ = drawing.draw(curves, load_published("figure2"), folder / name)
     write_json(folder / "manifest.json", {**about, "drawn": provenance()})
     return picture
