@@ -25,7 +25,6 @@ from reproduce.bounds import Bound, bound_named, sgvb_b
 from reproduce.comparison import aligned
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
-from reproduce.estimates import trains_encoder
 from reproduce.figures import latent
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json, write_text, write_with
@@ -33,7 +32,7 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.provenance import provenance
 from reproduce.randomness import generator
 from reproduce.store import Cell, Store
-from reproduce.trained import load_members
+from reproduce.trained import load_members, trains_encoder
 
 N_POINTS = 1_000
 N_REPEATS = 20

@@ -17,11 +17,11 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from reproduce import data, methods
+from reproduce import data
 from reproduce.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store import Cell, Store
-from reproduce.trained import load_snapshots
+from reproduce.trained import load_snapshots, trains_encoder
 from reproduce.values import check_number, shown, whole_number
 
 Split = Literal["train", "test"]
@@ -114,12 +114,6 @@ class Question:
     samples: int
     split: Split
     n_points: int
-
-
-def trains_encoder(cell: Cell) -> bool:
-    """Tell whether the cell's algorithm leaves a q(z|x) worth using."""
-    algorithm = methods.algorithm_class(cell.settings["algorithm"]["_target_"])
-    return bool(getattr(algorithm, "trains_encoder", True))
 
 
 def points(question: Question, data_dir: str | None) -> torch.Tensor:

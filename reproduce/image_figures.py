@@ -12,7 +12,6 @@ from torch import Tensor
 from reproduce import data
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
-from reproduce.estimates import trains_encoder
 from reproduce.figures.pictures import Grid, draw_grids, draw_rows
 from reproduce.figures.style import algorithm_name, dataset_name, short_number
 from reproduce.files import write_json
@@ -22,7 +21,7 @@ from reproduce.plan_manifest import manifest
 from reproduce.randomness import generator
 from reproduce.runner import Divergence
 from reproduce.store import Store
-from reproduce.trained import load_members
+from reproduce.trained import load_members, trains_encoder
 from reproduce.training import Job
 
 MANIFOLD_SIDE = {"freyface": 10}

@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
+from reproduce import methods
 from reproduce.checkpoints import read_checkpoint, read_snapshot
 from reproduce.errors import UserError
 from reproduce.member_state import stack_states
@@ -48,6 +49,12 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     if not seeds:
         raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
     return load_members(store, cell, seeds)
+
+
+def trains_encoder(cell: Cell) -> bool:
+    """Tell whether the cell's algorithm leaves a q(z|x) worth using."""
+    algorithm = methods.algorithm_class(cell.settings["algorithm"]["_target_"])
+    return bool(getattr(algorithm, "trains_encoder", True))
 
 
 def load_members(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
