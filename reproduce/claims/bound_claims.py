@@ -1,7 +1,7 @@
 """Claims 1 and 2, on the variational bound; and those about a method of the user's own."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +11,13 @@ import pandas as pd
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, judge
 from reproduce.claims.places import SAME, complete, finding_at, furthest_of, groups, paired, places
+from reproduce.comparison import FIGURE2_SPLITS
 from reproduce.figures.style import algorithm_name, dataset_name
 from reproduce.published import load_published, value_at
+
+TRAIN, TEST = FIGURE2_SPLITS["train"], FIGURE2_SPLITS["test"]
+"""Not our `train`: MNIST's first 10,000 training images are easier than all 50,000, by 0.5
+(N_z = 20) to 1.6 nats (N_z = 3), which would be taken for a gap that shrinks as N_z grows."""
 
 
 def converges_faster(evidence: Evidence) -> Iterator[Finding]:
@@ -110,16 +115,16 @@ def _better(
 
 def final_bound_does_not_fall(evidence: Evidence) -> Iterator[Finding]:
     """Claim 2a, from each latent size to the next larger one."""
-    yield from _over_latents(evidence, "2a", lambda train, test: test, falls=True)
+    yield from _over_latents(evidence, "2a", {TEST: 1}, falls=True)
 
 
 def gap_does_not_grow(evidence: Evidence) -> Iterator[Finding]:
     """Claim 2b, from each latent size to the next larger one."""
-    yield from _over_latents(evidence, "2b", lambda train, test: train - test, falls=False)
+    yield from _over_latents(evidence, "2b", {TRAIN: 1, TEST: -1}, falls=False)
 
 
 def _over_latents(
-    evidence: Evidence, claim: str, quantity: Callable[[float, float], float], *, falls: bool
+    evidence: Evidence, claim: str, terms: Mapping[str, int], *, falls: bool
 ) -> Iterator[Finding]:
     published = load_published("figure2")
     bounds = evidence.bounds
@@ -130,10 +135,10 @@ def _over_latents(
         for smaller, larger in pairwise(sizes):
             two = [curves[curves["n_latent"] == size] for size in (smaller, larger)]
             samples = min(furthest_of(one) for one in two)
-            values = [_by_seed(one, samples, quantity) for one in two]
+            values = [_by_seed(one, samples, terms) for one in two]
             seeds = sorted(set(values[0]) & set(values[1]))
             effect = Effect.over_seeds([values[1][seed] - values[0][seed] for seed in seeds])
-            test = _by_seed(two[1], samples, lambda train, test: test)
+            test = _by_seed(two[1], samples, {TEST: 1})
             margin = SAME * abs(float(np.mean(list(test.values())))) if test else math.nan
             place: dict[str, Any] = {
                 "where": f"{dataset_name(dataset)}, {algorithm_name(algorithm)}, N_z = {smaller} "
@@ -146,13 +151,13 @@ def _over_latents(
             yield finding_at(claim, effect, verdict, tell, samples, (algorithm,), place)
 
 
-def _by_seed(
-    curves: pd.DataFrame, samples: int, quantity: Callable[[float, float], float]
-) -> dict[int, float]:
-    """A quantity of (training bound, test bound) at `samples`, for each seed."""
+def _by_seed(curves: pd.DataFrame, samples: int, terms: Mapping[str, int]) -> dict[int, float]:
+    """The sum of the splits in `terms`, each with its sign, at `samples`, for each seed."""
     found = {}
     for seed, mine in groups(curves, ["seed"]):
-        values = [value_at(mine[mine["split"] == split], samples) for split in ("train", "test")]
-        if all(map(math.isfinite, values)):
-            found[int(seed[0])] = quantity(*values)
+        total = sum(
+            sign * value_at(mine[mine["split"] == split], samples) for split, sign in terms.items()
+        )
+        if math.isfinite(total):
+            found[int(seed[0])] = total
     return found

@@ -53,6 +53,7 @@ class Effect:
     def seeds_to_tell(self, threshold: float) -> int | None:
         """How many seeds of this spread would put the interval on one side of `threshold`.
 
+        If mean and spread stayed as they are: they will not, so about half of such runs would tell.
         None where a hundred would not do, or nothing is known of the spread.
         """
         distance = abs(self.value - threshold)

@@ -9,6 +9,7 @@ import pandas as pd
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, judge
 from reproduce.claims.places import SAME, complete, finding_at, paired, places
+from reproduce.figures.style import algorithm_name
 from reproduce.published import load_published
 
 FAR_BEHIND = 5.0
@@ -56,11 +57,13 @@ def _likelier(
         effect = Effect.over_seeds([mine - other for mine, other in at])
         limit = threshold(float(np.mean([other for _, other in at])))
         verdict, tell = judge(effect, limit, reached=reached, goal=goal)
+        two = f"{algorithm_name(first)} − {algorithm_name(second)}"
+        named = {**place, "where": f"{place['where']}, {two}"}
         errors = [float(c["stderr"].iloc[-1]) for pair in pairs for c in pair if "stderr" in c]
         # That of the less certain curve: both are of the same images, and how much of their
         # errors the difference shares is not stored.
         stderr = max(errors) if errors else None
-        yield finding_at(claim, effect, verdict, tell, samples, (first, second), place, stderr)
+        yield finding_at(claim, effect, verdict, tell, samples, (first, second), named, stderr)
 
 
 def _linear(curve: pd.DataFrame, samples: int) -> float:

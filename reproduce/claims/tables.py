@@ -1,5 +1,6 @@
 """Verdicts and evidence as Markdown tables."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from reproduce.claims.paper import CLAIMS
 from reproduce.comparison import aligned
 from reproduce.figures.style import short_number
 
+SEEDS = re.compile(r"about (\d+) seeds at this spread")  # as `finding.judge` says it
 SIGNS = {"holds": "✔", "does not hold": "✘", "cannot be told": "?"}
 
 
@@ -52,8 +54,15 @@ def _range(findings: Sequence[Finding]) -> str:
 
 
 def _what_would_tell(findings: Sequence[Finding]) -> str:
-    """The most frequent answer, and of how many open places it is where not of all."""
-    tells = Counter(finding.tell for finding in findings if finding.tell)
+    """The most frequent answer, and of how many open places it is where not of all.
+
+    Answers that differ in a number of seeds only are one, with the fewest and the most.
+    """
+    open_places = [finding.tell for finding in findings if finding.tell]
+    counts = [int(found[1]) for tell in open_places if (found := SEEDS.fullmatch(tell))]
+    fewest, most = min(counts, default=0), max(counts, default=0)
+    merged = f"about {fewest if fewest == most else f'{fewest} to {most}'} seeds at this spread"
+    tells = Counter(merged if SEEDS.fullmatch(tell) else tell for tell in open_places)
     if not tells:
         return ""
     ((tell, count),) = tells.most_common(1)
