@@ -82,6 +82,78 @@ def test_what_is_drawn_is_the_distance_from_the_published_value():
     assert drawn == [-138.0 - published, -142.0 - published]
 
 
+def test_what_the_code_and_a_constant_leave():
+    """Three places: the code's shift is right in the mean, and needed elsewhere."""
+    published = load_published("figure3")
+    ends = published[(published["n_train"] == 1000) & (published["split"] == "test")]
+    ends = ends.sort_values("samples").groupby("algorithm", as_index=False).last()
+    shifts = {"aevb": (3.0, 1.0), "wake_sleep": (2.0, 0.0), "mcem": (1.0, 2.0)}  # exact, 2013
+    table = pd.DataFrame(
+        {**ROW, "algorithm": row["algorithm"], "samples": row["samples"],
+         "published": row["value"], "laid_out_right": 0.0,
+         "quadrature": row["value"] + shifts[row["algorithm"]][0],
+         "as_published": row["value"] + shifts[row["algorithm"]][1]}
+        for row in ends.to_dict("records")
+    )  # fmt: skip
+    own, *rest = published_estimator.explained(table).splitlines()[-1:]
+    cells = [cell.strip() for cell in own.strip("|").split("|")]
+    assert not rest
+    # Left by the constant: +1, 0, −1; by the code: 1, 0, 2. Shifts −2, −2, +1, needed −3, −2, −1.
+    assert cells == ["the figure's", "3", "+2.0", "0", "−2.0", "0.8", "1", "−1.0", "1.3", "1",
+                     "0.87"]  # fmt: skip
+    another = pd.concat([table, table[table["algorithm"] == "mcem"].assign(
+        step_size=0.02, quadrature=lambda frame: frame["quadrature"] + 3)])  # fmt: skip
+    *_, own, other = published_estimator.explained(another).splitlines()
+    assert own.split("|")[3].strip() == "+2.0"
+    assert other.split("|")[1].strip() == "the other where there is one"
+    assert other.split("|")[3].strip() == "+3.0"
+    assert published_estimator.explained(table.assign(samples=1e7)) == ""
+
+
+def test_estimates_are_made_once(tmp_path, monkeypatch, capsys):
+    settings = config.compose_config(
+        ["data=mnist", "algorithm=aevb", "model.n_latent=3", "model.n_hidden=100",
+         f"results={tmp_path}"]
+    )  # fmt: skip
+    store, cell = Store(tmp_path / "runs"), config.job_from(settings).cell
+    store.write_cell(cell)
+    asked = []
+
+    def made_up(store, cell, samples, seeds, options):
+        asked.append((samples, tuple(seeds)))
+        digest = published_estimator._configured(options).digest
+        yield from (
+            {**ROW, "seed": seed, "samples": samples, "cell": cell.id, "split": split,
+             "n_points": options.n_points, "settings": digest, "quadrature": -130.0,
+             "laid_out_right": -130.0, "as_published": -131.0, "seconds": 1.0}
+            for seed in seeds for split in ("train", "test")
+        )  # fmt: skip
+
+    monkeypatch.setattr(published_estimator, "rows_of", made_up)
+
+    def run(samples, seeds, *options):
+        for seed in seeds:
+            store.member_folder(cell, seed).mkdir(parents=True, exist_ok=True)
+        write_snapshots(store, cell, {seed: i for i, seed in enumerate(seeds)}, samples,
+                        build_model(cell, 784, len(seeds)))  # fmt: skip
+        command = [str(tmp_path), "--output", str(tmp_path / "out"), *options]
+        assert published_estimator.main(command) == 0
+        return pd.read_csv(tmp_path / "out" / "estimates.csv")
+
+    assert len(run(1_000_000, [0])) == 2
+    assert len(run(1_000_000, [0])) == 2  # nothing new
+    assert len(run(1_000_000, [0, 1])) == 4
+    assert len(run(2_000_000, [0, 1])) == 8  # what was estimated earlier in training stays
+    assert len(run(2_000_000, [0, 1], "--n-points", "10")) == 4  # of other settings it does not
+    ends = (2_000_000, (0, 1))
+    assert asked == [(1_000_000, (0,)), (1_000_000, (1,)), ends, ends]
+    capsys.readouterr()
+    (tmp_path / "out" / "estimates.csv").write_text("cell\n1\n")
+    command = [str(tmp_path), "--output", str(tmp_path / "out")]
+    assert published_estimator.main(command) == 1
+    assert "is no table of estimates" in capsys.readouterr().err
+
+
 def test_a_store_without_experiment_2_is_refused(tmp_path, capsys):
     status = published_estimator.main([str(tmp_path), "--output", str(tmp_path / "out")])
     assert status == 1

@@ -93,7 +93,7 @@ def build(
     title
         Above everything.
     footnote
-        Sentences put before the built-in explanation.
+        Sentences put after the built-in explanation.
 
     Returns
     -------
@@ -245,12 +245,11 @@ def _has_gaps(estimates: pd.DataFrame) -> bool:
     return bool((marks.groupby(curve).nunique() > 1).any())
 
 
-def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> str:
+def _footnote(remarks: str | None, estimates: pd.DataFrame, published: bool) -> str:
     estimator = str(estimates["estimator"].iloc[0]) if len(estimates) else "nothing"
     n_points = sorted(set(estimates["n_points"]))
     counts = " or ".join(f"{count:,}" for count in n_points) or "no"
     sentences = [
-        first.strip() if first else "",
         f"log p(x) estimated by {estimator} on the first {counts} images of each split"
         f"{_over_images(estimates)}, from snapshots of the models.",
         "Lines: mean over seeds, and thin each seed, from mark to mark; the marker is where ours "
@@ -267,5 +266,6 @@ def _footnote(first: str | None, estimates: pd.DataFrame, published: bool) -> st
         else "",
         "Grey levels under a Bernoulli are no normalised density: values compare with each other "
         "and with the paper's only.",
+        remarks.strip() if remarks else "",
     ]
     return " ".join(filter(None, sentences))

@@ -115,10 +115,11 @@ def test_other_data_have_axes_of_their_own_and_their_name():
 
 
 def test_the_footnote_names_estimator_and_points():
-    figure = build(estimates([60_000_000]), load_published("figure3"), PAPER, footnote="First.")
+    figure = build(estimates([60_000_000]), load_published("figure3"), PAPER, footnote="Last.")
     footnote = next(t.get_text() for t in figure.texts if t.get_gid() == "footnote")
     plain = footnote.replace("\n", " ")
-    assert plain.startswith("First. log p(x) estimated by quadrature on the first 200 images")
+    assert plain.startswith("log p(x) estimated by quadrature on the first 200 images")
+    assert plain.endswith(" Last.")
 
 
 def test_the_footnote_says_where_seeds_lack_estimates():
