@@ -42,7 +42,11 @@ SWEEP = "AEVB_SWEEP"
 GRACE = 2 * runner.GRACE
 OURS = ("hydra.sweep.dir", "hydra.sweep.subdir")
 NO_OUTCOME = "it did not finish: its process ended, or never began"
-LAUNCHERS_PACKAGES = ("joblib", "submitit", "ray")
+WHOLE = {
+    "hydra.launcher": "hydra.launcher.n_jobs=2",
+    "hydra.sweeper": "hydra.sweeper.params.KEY=1,2",
+}
+"""Groups of Hydra's settings that a sweep cannot do without, with an example of setting a part."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,17 @@ def hydra_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def launcher_of(given: Mapping[str, Any]) -> str:
-    """Return the name of the launcher that Hydra's settings choose."""
-    return str(given.get("hydra/launcher", launchers.BASIC))
+    """Return the name of the launcher that Hydra's settings choose.
+
+    Raises
+    ------
+    UserError
+        Where they do not choose exactly one.
+    """
+    name = given.get("hydra/launcher", launchers.BASIC)
+    if not isinstance(name, str):
+        raise UserError("hydra/launcher must be one launcher's name, such as joblib.")
+    return name
 
 
 def launch(
@@ -125,6 +138,9 @@ def launch(
         Where the sweep cannot begin.
     """
     given = hydra_settings(overrides)
+    for key, example in WHOLE.items():
+        if key in given:
+            raise UserError(f"{key} cannot be replaced as a whole; set a part of it ({example}).")
     launcher = launcher_of(given)
     launchers.check_installed(launcher)
     launchers.check_counts(given)
@@ -147,9 +163,11 @@ def launch(
         try:
             application()
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in LAUNCHERS_PACKAGES:
+            # Jobs keep their errors to themselves (`record`): this is the launcher's, or Hydra's.
+            if cli.sentence(error) is not None:
                 raise
-            print(f"The sweep was cut short ({_first_line(error)}).", file=sys.stderr)
+            said = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
+            print(f"The sweep was cut short ({said}).", file=sys.stderr)
             _wait_for_submitit(folder)
     return [_read(folder / str(number) / OUTCOME, job) for number, job in enumerate(jobs)]
 

@@ -6,6 +6,8 @@ place, so a new offline run of the same id gets the whole curve from the store.
 """
 
 import os
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,13 @@ BOUNDS = ("train", "test", "train_running")
 WANDB_FAILS = (
     "Weights & Biases does not work ({}); set tracking=offline, which needs no account and no "
     "network, or tracking=off."
+)
+
+LEAST_FREE = 64 * 1024
+"""Bytes of free space with which the end of an offline run can be written."""
+INCOMPLETE = (
+    "W&B's run {} may be incomplete, for its folder {} is full (curves and checkpoints are kept "
+    "elsewhere and checked); free some space, then `make dashboard` writes it anew."
 )
 
 
@@ -89,6 +98,7 @@ class CurveRun:
         import wandb  # slow to import, and not needed with tracking=off
 
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder if mode == "offline" else None
         self._run = wandb.init(
             project=project,
             id=identity.id,
@@ -126,8 +136,11 @@ class CurveRun:
             self._run.log({"samples": samples, **metrics})
 
     def finish(self, *, failed: bool = False) -> None:
-        """Close the run, with a non-zero exit code where it failed."""
+        """Close the run, with a non-zero exit code where it failed; warn where it may be cut."""
         self._run.finish(exit_code=1 if failed else 0)
+        # W&B says nothing when it cannot write.
+        if self._folder is not None and shutil.disk_usage(self._folder).free < LEAST_FREE:
+            print(INCOMPLETE.format(self.name, self._folder), file=sys.stderr, flush=True)
 
 
 class MemberRun(Logger):

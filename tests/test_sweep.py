@@ -105,6 +105,10 @@ def test_a_launcher_that_is_not_installed_is_one_sentence(sweep, monkeypatch):
         ),
         ("hydra.launcher.jobs=2", "Could not override 'hydra.launcher.jobs'"),
         ("hydra.sweep.dir=here", "hydra.sweep.dir is not for setting"),
+        ("hydra.launcher=null", "hydra.launcher cannot be replaced as a whole"),
+        ("hydra.sweeper=null", "hydra.sweeper cannot be replaced as a whole"),
+        ("hydra/launcher=null", "hydra/launcher must be one launcher's name"),
+        ("hydra/launcher=basic,joblib", "hydra/launcher must be one launcher's name"),
         ("model.n_latent=interval(1,2)", "does not support sweep type"),
     ],
 )
@@ -114,6 +118,19 @@ def test_a_sweep_that_cannot_begin_says_so(sweep, override, said):
     assert err.startswith("error: ")
     assert said in err
     assert err.count("\n") == 1
+    assert curves("results") == {}
+
+
+@pytest.mark.parametrize(
+    "override", ["hydra.launcher.pre_dispatch=x", "hydra.job.env_copy=[NOT_THERE]"]
+)
+def test_a_launcher_that_fails_is_no_traceback(sweep, override):
+    status, _, err = sweep("hydra/launcher=joblib", override, "model.n_latent=2,3")
+    assert status == 2
+    assert "Traceback" not in err
+    cut, *rest = err.splitlines()
+    assert cut.startswith("The sweep was cut short (")
+    assert rest[0] == "2 of the sweep's jobs failed:"
     assert curves("results") == {}
 
 

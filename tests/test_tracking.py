@@ -1,13 +1,14 @@
 """Offline runs, read back with W&B's own tool."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from reproduce import config, training
+from reproduce import config, tracking, training
 from reproduce.errors import UserError
 from reproduce.store import Store
 from reproduce.tracking import member_runs
@@ -97,6 +98,20 @@ def test_runs_are_closed_on_an_error(tmp_path, monkeypatch):
 
 def _fail(*arguments):
     raise RuntimeError("on purpose")
+
+
+def test_a_full_folder_is_not_silent(tmp_path, monkeypatch, capfd):
+    usage = shutil.disk_usage(tmp_path)
+    this = job(tmp_path, "tracking=offline")
+    (run,) = member_runs(this.tracking, this.cell, {0: []})
+    run.finalize("success")
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(tracking.shutil, "disk_usage", lambda path: usage._replace(free=0))
+    (run,) = member_runs(this.tracking, this.cell, {0: []})
+    run.finalize("success")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("W&B's run ")
+    assert "`make dashboard`" in line
 
 
 def test_unknown_mode_lists_the_valid_ones(tmp_path):
