@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reproduce.adagrad import Adagrad
 from reproduce.algorithm import Algorithm, Noise
+from reproduce.bounds import kl_in
 from reproduce.models.decoders import Decoder, NoiseKind
 from reproduce.models.encoder import GaussianEncoder
 
@@ -56,7 +57,7 @@ class WakeSleep(Algorithm):
         with torch.no_grad():
             posterior = self.model.encoder(x)
             z = posterior.sample(noise["posterior"])
-            divergence = posterior.kl_to_standard_normal()
+            divergence = kl_in(self.estimator, posterior, z)
         log_likelihood = wake_objective(self.model.decoder, x, z)
         self.descend(-log_likelihood.sum(), DECODER)
 

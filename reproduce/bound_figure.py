@@ -31,7 +31,14 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
     write_with(plan.path("curves.csv"), lambda path: curves.to_csv(path, index=False))
     write_with(plan.path("comparison.csv"), lambda path: comparison.to_csv(path, index=False))
     panels = list(dict.fromkeys(Panel(panel.dataset, panel.n_latent) for panel in plan.panels))
-    figure1.draw(curves, published, panels, plan.path("figure1"), title=plan.title)
+    figure1.draw(
+        curves,
+        published,
+        panels,
+        plan.path("figure1"),
+        title=plan.title,
+        footnote=" ".join(plan.remarks),
+    )
     write_json(plan.path("manifest.json"), manifest(plan, PAPER, diverged))
     if not comparison.empty:
         terminal.print(markdown_table(comparison, None), highlight=False)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reproduce.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
-from reproduce.models.gaussian import standard_normal_log_prob
+from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 
 Bound = Callable[[Autoencoder, Tensor, Tensor], Tensor]
 """A bound on log p(x), (member, batch), in nats, from a model, x (member, batch, pixel) and noise
@@ -44,6 +44,15 @@ def sgvb_b(
     posterior = model.encoder(x)
     log_likelihood = model.decoder.log_likelihood(x, posterior.sample(noise))
     return log_likelihood.mean(1) - posterior.kl_to_standard_normal()
+
+
+def kl_in(
+    bound: Bound, posterior: DiagonalGaussian, z: Float[Tensor, "member sample batch latent"]
+) -> Float[Tensor, "member batch"]:
+    """KL(q(z|x) || p(z)) as `bound` takes it, in nats: from samples z ~ q(z|x), or exactly."""
+    if bound is sgvb_a:
+        return (posterior.log_prob(z) - standard_normal_log_prob(z)).mean(1)
+    return posterior.kl_to_standard_normal()
 
 
 BOUNDS: dict[str, Bound] = {"A": sgvb_a, "B": sgvb_b}

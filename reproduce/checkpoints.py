@@ -5,6 +5,7 @@ put together anew from members that were trained in different company, and a kil
 files leaves members at different, each consistent, points.
 """
 
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.store import Cell, Store
 
 FORMAT = 1
+LEFTOVERS = (".*.tmp.ckpt", "snapshots/.*.tmp.ckpt")
+"""Temporary names of `files.atomic_path` that only training writes, in a member's folder."""
 MEMBER = {"curve", "diverged_at", "wall_seconds"}
 """What a checkpoint remembers of its member beside tensors."""
 
@@ -47,8 +50,7 @@ class MemberCheckpoints(CheckpointIO):
                 ],
                 "members": [checkpoint["members"][member]],
             }
-            target = self.store.checkpoint(self.cell, seed)
-            write_with(target, lambda temporary, value=mine: torch.save(value, temporary))
+            _write(self.store.checkpoint(self.cell, seed), mine)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -107,8 +109,22 @@ def write_snapshots(
             "samples": samples,
             "model": member_state(model.state_dict(), member),
         }
-        path = store.snapshot(cell, seed, samples)
-        write_with(path, lambda temporary, value=value: torch.save(value, temporary))
+        _write(store.snapshot(cell, seed, samples), value)
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write in two steps: of a full disk torch tells in words that change, Python by `OSError`."""
+    serialised = io.BytesIO()
+    torch.save(value, serialised)
+    write_with(path, lambda temporary: temporary.write_bytes(serialised.getbuffer()))
+
+
+def remove_leftovers(store: Store, cell: Cell, seed: int) -> None:
+    """Delete what killed processes were writing; only for who holds the member's lock."""
+    folder = store.member_folder(cell, seed)
+    for pattern in LEFTOVERS:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def read_snapshot(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:

@@ -87,7 +87,11 @@ def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Non
         ("comparison.csv", comparison),
     ):
         write_with(plan.path(name), lambda path, frame=frame: frame.to_csv(path, index=False))
-    remarks = [*_few_iterations(plan.jobs), *_untrusted(found[found["estimator"] == drawn], drawn)]
+    remarks = [
+        *plan.remarks,
+        *_few_iterations(plan.jobs),
+        *_untrusted(found[found["estimator"] == drawn], drawn),
+    ]
     figure2.draw(
         found[found["estimator"] == drawn],
         published,

@@ -1,5 +1,6 @@
 """What a figure consists of, decided before anything is trained."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,11 @@ from reproduce.errors import UserError
 from reproduce.training import Job
 from reproduce.values import whole_number
 
+NEUTRAL = re.compile(
+    r"(budget|seeds|samples|tracking|workers|threads|device|results|train|data\.dir|data\.fallback|"
+    r"figure|estimator|hydra)(?=[.=/@])"
+)
+"""Beginnings of overrides that change no point of a curve; the figure shows what else they do."""
 SIZES = {"n_latent": "model.n_latent", "n_hidden": "model.n_hidden", "n_train": "data.n_train"}
 """From a panel's sizes to the settings that they are."""
 
@@ -117,6 +123,16 @@ class Plan:
             return None
         missing = " and ".join(self.replaced)
         return f"scikit-learn digits in place of {missing}: NOT the paper's data there"
+
+    @property
+    def changed(self) -> list[str]:
+        """The overrides that may change a curve, and not only where, how far or how fast."""
+        return [one for one in self.overrides if not NEUTRAL.match(one.lstrip("+~"))]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What has to be said below the figure."""
+        return [f"Not with the committed settings: {', '.join(self.changed)}."] * any(self.changed)
 
 
 def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:

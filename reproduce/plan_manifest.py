@@ -23,6 +23,7 @@ def manifest(plan: Plan, paper: str, diverged: Sequence[Divergence]) -> dict[str
         "budget": {"name": str(plan.settings.budget.name), **budget},
         "datasets": sorted({panel.dataset for panel in plan.panels}),
         "replaced": plan.replaced,
+        "changed_settings": plan.changed,
         "drawn": {"at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()},
         "diverged": [
             {"cell": d.job.cell.id, "seed": d.seed, "samples": d.samples} for d in diverged

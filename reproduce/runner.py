@@ -256,18 +256,11 @@ def _train_in_worker(number: int, job: Job) -> None:
 
 
 def _train(job: Job, report: Report) -> None:
-    """Train; say in a sentence where the disk or the memory of this machine did not suffice."""
+    """Train; say in a sentence where the memory of this machine did not suffice."""
     try:
         with as_interrupts():
             train(job, report)
     except (RuntimeError, MemoryError) as error:
-        # torch has no type of its own for a failed write.
-        if "inline_container" in str(error):  # the part of torch that writes checkpoints
-            raise UserError(
-                f"Could not write a checkpoint below {Store(job.store).folder(job.cell)}: the disk "
-                "is full or fails; free some space or choose another folder with results=FOLDER, "
-                "then run the same command again to continue."
-            ) from error
         if is_out_of_memory(error):
             raise UserError(
                 f"{job.cell.title} does not fit into memory; choose a smaller model, fewer seeds "

@@ -21,7 +21,12 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from reproduce import data, methods
 from reproduce.algorithm import Algorithm
-from reproduce.checkpoints import MemberCheckpoints, read_checkpoint, write_snapshots
+from reproduce.checkpoints import (
+    MemberCheckpoints,
+    read_checkpoint,
+    remove_leftovers,
+    write_snapshots,
+)
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
 from reproduce.models.initialisation import initialise
@@ -35,6 +40,8 @@ from reproduce.trained import build_model
 LONGEST_CHUNK = {"cpu": 10_000, "cuda": 200_000}
 """Samples a member in one call by Lightning, by kind of device: a second of training or less."""
 CHECKPOINT_SECONDS = 60.0
+LOST = -1e9
+"""Nats below which a mean bound has diverged: it begins near -10^3, and nothing has come back."""
 
 Report = Callable[[str, Any], None]
 
@@ -168,6 +175,7 @@ def _locked(store: Store, cell: Cell, seed: int, report: Report) -> Iterator[Non
         report("message", f"{cell.title} seed {seed}: another process is training it; waiting.")
         lock.acquire()
     try:
+        remove_leftovers(store, cell, seed)
         yield
     finally:
         lock.release()
@@ -326,13 +334,13 @@ class Recorder(pl.Callback):
                 trainer.loggers[index].log_metrics(row, samples)
 
     def _stop_diverged(self, algorithm: Algorithm, samples: int) -> None:
-        """Members whose bound is no longer finite record nothing more; the others go on."""
-        for member, seed, total in zip(
-            self.members, self.seeds, algorithm.running_sum.tolist(), strict=True
-        ):
-            if member.diverged_at is None and not math.isfinite(total):
+        """Members whose bound is lost or not finite record nothing more; the others go on."""
+        bounds = (algorithm.running_sum / algorithm.running_steps.clamp_min(1)).tolist()
+        lost = [not math.isfinite(bound) or bound < LOST for bound in bounds]
+        for member, seed, diverged in zip(self.members, self.seeds, lost, strict=True):
+            if member.diverged_at is None and diverged:
                 member.diverged_at = samples
-                others = "; the other members go on" if len(self.seeds) > 1 else ""
+                others = "" if all(lost) else "; the other members go on"
                 self.report(
                     "message",
                     f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "

@@ -146,8 +146,9 @@ def test_wake_and_sleep_each_touch_only_their_half_and_match_a_direct_derivation
     assert not torch.equal(after, before)
 
 
-def test_wake_sleep_reports_the_variational_bound_of_its_wake_batch(images):
-    built = algorithm("wake_sleep", images, warmup_steps=1000)
+@pytest.mark.parametrize("estimator", ["A", "B"])
+def test_wake_sleep_reports_the_variational_bound_of_its_wake_batch(images, estimator):
+    built = algorithm("wake_sleep", images, warmup_steps=1000, estimator=estimator, n_samples=2)
     noise = {name: value[:, 0] for name, value in built._draw(0).items()}
     x = built.pixels(noise.pop("index"))
     expected = built.bound(x, noise["posterior"]).mean(1)

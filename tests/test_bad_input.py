@@ -22,7 +22,6 @@ import torch
 import reproduce.__main__ as cell_command
 from reproduce import (
     ablation,
-    checkpoints,
     cli,
     config,
     dashboard,
@@ -370,18 +369,15 @@ def curves(results):
     return [path.read_text() for path in paths]
 
 
-@pytest.mark.parametrize("writer", ["system", "torch"])
+@pytest.mark.parametrize("writer", [(os, "fsync"), (Path, "write_bytes")])
 def test_a_full_disk_loses_nothing(run, trained, uninterrupted, tmp_path, monkeypatch, writer):
     def full(*arguments, **options):
-        if writer == "system":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        # What torch says where its zip writer could not write.
-        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     cell, _ = copied(trained, tmp_path)
     before = files(cell)
     with monkeypatch.context() as disk:
-        disk.setattr(*((os, "fsync") if writer == "system" else (checkpoints.torch, "save")), full)
+        disk.setattr(*writer, full)
         outcome = run("cell", *TRAINED, "samples=25000")
     assert outcome.status == 2
     assert outcome.err.startswith("error: Could not write")

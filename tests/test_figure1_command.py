@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from reproduce import figure
+from reproduce.figures import figure1
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["figure=figure1", "budget=smoke", "samples=25000", "tracking=off", "workers=1"]
@@ -72,6 +73,29 @@ def test_run_again_trains_nothing_and_draws_the_same(smoke, capsys):
     assert "4 of 4 cells are done already." in capsys.readouterr().out
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert {p: p.stat().st_mtime_ns for p in checkpoints} == checkpoints
+
+
+def test_other_settings_are_said_below_the_figure(tmp_path, monkeypatch):
+    below = []
+    draw = figure1.draw
+
+    def listening(*arguments, footnote, **options):
+        below.append(footnote)
+        return draw(*arguments, footnote=footnote, **options)
+
+    monkeypatch.setattr(figure1, "draw", listening)
+    usual = [*SMALL, f"results={tmp_path}", "samples=2000", "seeds=1", "data.fallback=error"]
+    assert figure.main(usual) == 0
+    assert figure.main([*usual, "algorithm.step_size=0.05", "algorithm.warmup_steps=3"]) == 0
+    plain, changed = below
+    assert plain == ""
+    assert changed == (
+        "Not with the committed settings: algorithm.step_size=0.05, algorithm.warmup_steps=3."
+    )
+    manifest = json.loads((tmp_path / "figure1" / "smoke" / "manifest.json").read_text())
+    assert manifest["changed_settings"] == [
+        "algorithm.step_size=0.05", "algorithm.warmup_steps=3"
+    ]  # fmt: skip
 
 
 def test_fewer_samples_and_seeds_show_only_those(smoke, capsys):

@@ -4,13 +4,15 @@ import multiprocessing
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
 
-from reproduce import checkpoints, config, training
+from reproduce import config, training
+from reproduce.aevb import AEVB
 from reproduce.checkpoints import read_checkpoint
 from reproduce.errors import UserError
 from reproduce.provenance import provenance
@@ -112,21 +114,22 @@ def test_killed_while_writing_checkpoints(
     algorithm, expected = uninterrupted
     monkeypatch.setitem(training.LONGEST_CHUNK, "cpu", 5)
     this = job(tmp_path, algorithm)
-    save, calls = torch.save, 0
+    write_bytes, calls = Path.write_bytes, 0
 
-    def killed(value, path):
+    def killed(path, content):
         nonlocal calls
         calls += 1
         if calls == write + 1:
             if half_written:
-                path.write_bytes(b"half a checkpoint")
+                write_bytes(path, b"half a checkpoint")
             raise Crash
-        save(value, path)
+        write_bytes(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.torch, "save", killed)
+        patch.setattr(Path, "write_bytes", killed)
         with pytest.raises(Crash):
             train(this, silent)
+    assert calls == write + 1
     pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
 
 
@@ -261,6 +264,35 @@ def test_a_diverging_member_is_stopped_and_named_and_the_others_go_on(tmp_path, 
     alone = job(tmp_path / "alone", seeds=(2,))
     pd.testing.assert_frame_equal(store.curve(this.cell, 2), finished(alone).drop(columns="seed"))
     assert train(this, silent) == {1: 10_000}  # not tried again
+
+
+@pytest.mark.parametrize(("bound", "lost"), [(-1e12, True), (-1e5, False)])
+def test_a_finite_bound_can_be_lost_too(tmp_path, monkeypatch, bound, lost):
+    step = AEVB.step
+
+    def sunken(self, x, noise):
+        found = step(self, x, noise)
+        found[self.seeds.index(1)] = bound
+        return found
+
+    monkeypatch.setattr(AEVB, "step", sunken)
+    messages = []
+    where = train(job(tmp_path, seeds=(0, 1)), lambda *report: messages.append(report))
+    assert where == ({1: 10_000} if lost else {})
+    assert any("seed 1 diverged" in str(payload) for _, payload in messages) == lost
+
+
+def test_who_holds_the_lock_clears_up_after_killed_processes(tmp_path):
+    this = job(tmp_path, samples=20_000)
+    folder = Store(this.store).member_folder(this.cell, 0)
+    (folder / "snapshots").mkdir(parents=True)
+    left = [folder / ".abc.tmp.ckpt", folder / "snapshots" / ".abc.tmp.ckpt"]
+    another = folder / ".abc.tmp.csv"  # an estimate that is being written beside us
+    for path in (*left, another):
+        path.touch()
+    train(this, silent)
+    assert not any(path.exists() for path in left)
+    assert another.exists()
 
 
 def test_weights_of_a_member_that_diverged_are_no_snapshot(tmp_path, monkeypatch):

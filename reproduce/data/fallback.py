@@ -1,6 +1,6 @@
 """What a run uses where a data set of the paper cannot be had, and how loudly it says so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,8 @@ def resolve(
         Where a name or `fallback` is unknown, `data_dir` is no folder or a file is damaged: a
         damaged file is never replaced by a stand-in.
     DataUnavailable
-        Where a data set cannot be had and `fallback` is "error".
+        Where a data set cannot be had and `fallback` is "error"; a UserError that names all where
+        there are several.
     """
     if fallback not in MODES:
         raise UserError(f"data.fallback cannot be {fallback!r}; choose one of {', '.join(MODES)}.")
@@ -93,8 +94,15 @@ def resolve(
             load(name, folder)
             chosen[name] = name
         except DataUnavailable as error:
-            if fallback == "error":
-                raise
             chosen[name] = FALLBACK[name]
             missing[name] = error
+    if missing and fallback == "error":
+        raise _unavailable(list(missing.values()))
     return Resolution(chosen, missing)
+
+
+def _unavailable(errors: Sequence[DataUnavailable]) -> UserError:
+    """All that is missing in one error, so that nobody is stopped twice."""
+    if len(errors) == 1:
+        return errors[0]
+    return UserError("\n".join([*(error.account() for error in errors), ways_to_get(errors)]))

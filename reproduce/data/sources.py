@@ -167,6 +167,11 @@ def _find(file: DataFile, places: list[tuple[str, Path]]) -> Found | None:
             try:
                 if path.is_file():
                     return Found(file.decode(path.read_bytes()), source)
+                if path.exists() or path.is_symlink():
+                    raise UserError(
+                        f"{path} is a folder or leads nowhere; put the file itself there, or move "
+                        "it away to have the file downloaded."
+                    )
             except ContentError as error:
                 raise UserError(
                     f"{path} is not the expected file: {error}; delete it to have it downloaded "

@@ -67,6 +67,25 @@ def test_fallback_error_stops():
         data.resolve(["digits", "mnist"], fallback="error")
 
 
+def test_all_that_is_missing_is_named_at_once():
+    with pytest.raises(UserError) as stop:
+        data.resolve(["mnist", "digits", "freyface"], fallback="error")
+    said = str(stop.value)
+    assert said.index("MNIST is not available") < said.index("Frey Face is not available")
+    assert said.count("Three ways to get the real data") == 1
+    assert FREY_NAME in said.split("Three ways")[1]
+
+
+@pytest.mark.parametrize("kind", ["folder", "broken link"])
+def test_what_is_no_file_is_not_passed_over(data_dir, kind):
+    if kind == "folder":
+        (data_dir / FREY_NAME).mkdir()
+    else:
+        (data_dir / FREY_NAME).symlink_to(data_dir / "nowhere")
+    with pytest.raises(UserError, match=rf"{FREY_NAME} is a folder or leads nowhere"):
+        data.resolve(["freyface"], data_dir, "digits")
+
+
 def test_a_damaged_file_is_never_replaced(data_dir):
     (data_dir / FREY_NAME).write_bytes(b"?")
     with pytest.raises(UserError, match="is not the expected file"):
