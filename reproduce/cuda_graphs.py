@@ -5,6 +5,7 @@ launches those of a whole block at once. It repeats the same kernels on the same
 differs between blocks, the random numbers, is written into the tensors that it reads.
 """
 
+import gc
 from collections.abc import Callable, Mapping
 
 import torch
@@ -27,6 +28,7 @@ class BlockGraph:
         self, steps: Callable[[Mapping[str, Tensor]], None], noise: dict[str, Tensor]
     ) -> None:
         self.noise = noise
+        gc.collect()  # a graph of an earlier cell that is destroyed during a capture spoils it
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             steps(noise)

@@ -19,7 +19,8 @@ def provenance() -> dict[str, Any]:
 
     Commit and flag are None where git cannot tell.
     """
-    edits = _git("status", "--porcelain")
+    # Finished cells are exported to results/reference while others train: they are no edits.
+    edits = _git("status", "--porcelain", "--", ".", ":(exclude)results/reference")
     return {
         "git": {
             "commit": _git("rev-parse", "HEAD"),

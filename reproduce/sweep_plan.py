@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
@@ -168,8 +169,12 @@ class _Watch(pl.Callback):
         """Start the clock."""
         self.times = [time.perf_counter()]
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any, **__: Any
+    ) -> None:
         """Stop when enough has been seen."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
         self.times.append(time.perf_counter())
         if self.times[-1] - self.times[0] > self.seconds:
             trainer.should_stop = True

@@ -47,6 +47,17 @@ def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
     assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
 
 
+def test_what_is_estimated_afterwards_is_the_cell_just_trained(tmp_path):
+    smoke = cells.make_plan(["figure=figure2", "budget=smoke", f"results={tmp_path}"], console())
+    for job in smoke.jobs:
+        asked = ["budget=paper", "data.fallback=error", *cells._estimates_of(job)]
+        plan = cells.make_plan(asked, console())
+        (again,) = plan.jobs
+        assert (again.cell, again.seeds, again.store) == (job.cell, job.seeds, job.store)
+        assert again.samples == job.samples
+        assert plan.settings.train is False
+
+
 def test_while_time_lasts_cells_are_trained_and_exported(tmp_path, monkeypatch):
     planned = cells.make_plan
     on_cpu = [f"results={tmp_path}", "device=cpu", "data.fallback=digits"]

@@ -1,5 +1,7 @@
 """What results say of where they come from."""
 
+import subprocess
+
 import torch
 
 from reproduce import provenance as module
@@ -9,6 +11,25 @@ from reproduce.provenance import provenance
 def test_packages_name_the_build_of_torch(monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
     assert provenance.__wrapped__()["packages"]["torch"] == "2.13.0+cu130"
+
+
+def test_new_results_are_no_edits_of_the_code(monkeypatch, tmp_path):
+    def git(*arguments):
+        subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "results" / "reference").mkdir(parents=True)
+    tracked = [tmp_path / "results" / "reference" / "old.csv", tmp_path / "code.py"]
+    for path in tracked:
+        path.write_text("1\n")
+    git("add", ".")
+    git("-c", "user.name=x", "-c", "user.email=x@y", "commit", "-m", "x")
+    monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+    tracked[0].write_text("2\n")
+    (tmp_path / "results" / "reference" / "new.csv").touch()
+    assert provenance.__wrapped__()["git"]["dirty"] is False
+    tracked[1].write_text("2\n")
+    assert provenance.__wrapped__()["git"]["dirty"] is True
 
 
 def test_without_git_nothing_is_said_of_commit_and_edits(monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.peers.workload import N_HIDDEN, N_PIXELS
-from reproduce import exchange, runner
+from reproduce import exchange, figure, runner
 from reproduce.plan import make_plan
 from reproduce.store import Store
 from reproduce.training import Job
@@ -24,7 +24,7 @@ def paper_cells(
         When to begin no further cell, on the clock of `time.monotonic`.
     speed
         Samples/s of 784-500-20; other cells are taken to cost what their widths say, and after
-        the first one what was measured on it.
+        the first one of an algorithm what was measured on its last.
     data_dir, into, terminal
         Where the data are, where finished cells are exported to, and where progress goes.
 
@@ -37,23 +37,42 @@ def paper_cells(
     common += [f"data.dir={quoted(data_dir)}"] if data_dir else []
     jobs = [
         job
-        for figure in ("figure1", "figure2")
-        for job in make_plan([f"figure={figure}", *common], terminal).jobs
+        for name in ("figure1", "figure2")
+        for job in make_plan([f"figure={name}", *common], terminal).jobs
     ]
     done, left = [], []
+    measured: dict[str, float] = {}
     for job in sorted(jobs, key=_work):
         store = Store(job.store)
         known = all(store.is_done(job.cell, seed, job.samples) for seed in job.seeds)
-        if not known and time.monotonic() + _work(job) / speed > deadline:
+        rate = measured.get(job.cell.algorithm, speed)
+        if not known and time.monotonic() + _work(job) / rate > deadline:
             left.append(job.cell.id)
             continue
         started = time.monotonic()
         runner.run([job], 1, terminal)
         if not known:
-            speed = _work(job) / (time.monotonic() - started)
+            measured[job.cell.algorithm] = _work(job) / (time.monotonic() - started)
+        if job.snapshots:  # experiment 2: snapshots stay on this machine, estimates do not
+            figure.main([*common, *_estimates_of(job)])
         exchange.export(job.store, into)
         done.append(job.cell.id)
     return {"done": done, "missing": left}
+
+
+def _estimates_of(job: Job) -> list[str]:
+    """Overrides with which the figure command estimates log p(x) of one cell, and trains none."""
+    cell = job.cell
+    n_hidden = cell.settings["model"]["n_hidden"]
+    panel = (
+        f"{{data:{cell.dataset},n_latent:{cell.n_latent},n_train:{cell.n_train},"
+        f"n_hidden:{n_hidden},samples:{job.samples}}}"
+    )
+    return [
+        "figure=figure2", "train=false", f"figure.algorithms=[{cell.algorithm}]",
+        f"figure.budgets.paper.panels=[{panel}]", f"figure.budgets.paper.seeds={len(job.seeds)}",
+        f"results={quoted(str(Path(job.store).parent))}",
+    ]  # fmt: skip
 
 
 def _work(job: Job) -> float:
