@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import pytest
@@ -210,6 +211,25 @@ def test_the_table_of_frey_face_at_full_length_holds_the_committed_numbers():
         for cell, mark in zip(row[2:], marks, strict=True):
             difference = value_at(own, mark) - value_at(theirs, mark)
             assert float(cell.replace("−", "-")) == pytest.approx(difference, abs=0.51)
+
+
+def test_readme_quotes_the_speeds_that_were_measured():
+    reference = ROOT / "results" / "reference"
+    bench = json.loads((reference / "bench.json").read_text())
+    ours, one, lightning, jax, onednn, mkl = (
+        bench[name]["samples_per_second"]
+        for name in ("ours_4", "ours_1", "lightning", "jax_1", "ceiling_onednn",
+                     "ceiling_processes")
+    )  # fmt: skip
+    runs = json.loads((reference / "bench_likelihood.json").read_text())["runs"]
+    loop = median(runs["ours_modes"]) / median(runs["loop"])
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"It is {ours / lightning:.1f} ×, {ours / jax:.2f} ×, {ours / onednn:.2f} (of oneDNN's "
+        f"products; of MKL's, which PyTorch uses, {ours / mkl:.1f}) and {loop:.1f} ×."
+    ) in readme
+    assert f"model take {1e6 / one:.0f} seconds on one core" in readme
+    assert f"{ours / lightning:.1f} × as fast as idiomatic Lightning" in readme
 
 
 def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
