@@ -1,5 +1,6 @@
 """Exact values and the 2013 code's, drawn as distances from the published ones."""
 
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,10 @@ from matplotlib.lines import Line2D
 from reproduce.figures import style
 
 EXACT, AS_PUBLISHED = "quadrature", "as_published"
+_FOOT = (
+    "Each line is one cell of experiment 2: the mean over its seeds of log p(x), by quadrature and "
+    "by the 2013 code's estimator, minus the value published at as many training samples."
+)
 _TITLES = {"train": "Training images", "test": "Test images"}
 _LOOKS = {
     EXACT: (dict(markerfacecolor="white"), "the same models by quadrature, near exact"),
@@ -33,11 +38,12 @@ def build(table: pd.DataFrame) -> Figure:
         `published`, `quadrature`, `as_published`.
     """
     splits = style.in_order(table["split"], _TITLES)
-    height = 1.5 + 0.3 * table.groupby("split").size().max()
+    below = 0.82  # inches, for legend and footnote
+    height = 1.08 + below + 0.3 * table.groupby("split").size().max()
     with style.applied():
         figure = Figure(figsize=(9.0, height))
         FigureCanvasAgg(figure)
-        figure.set_layout_engine("constrained", rect=(0, 0.42 / height, 1, 1 - 0.42 / height))
+        figure.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - below / height))
         panels = figure.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
         for split, ax in zip(splits, panels, strict=True):
             _draw_panel(ax, table[table["split"] == split])
@@ -47,7 +53,10 @@ def build(table: pd.DataFrame) -> Figure:
             Line2D([], [], color=style.MUTED, marker="o", linestyle="", label=label, **look)
             for look, label in _LOOKS.values()
         ]
-        figure.legend(handles=handles, loc="lower center", ncol=2)
+        figure.legend(handles=handles, loc="lower center", ncol=2,
+                      bbox_to_anchor=(0.5, 0.42 / height))  # fmt: skip
+        figure.text(0.02, 0.36 / height, "\n".join(textwrap.wrap(_FOOT, 130)), va="top",
+                    size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
         style.freeze_layout(figure)
     return figure
 
@@ -63,7 +72,7 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
             ax.plot(end, place, "o", color=colour, zorder=3, **look)
         names.append(
             f"{looks[row['algorithm']].name}, $N$ = {row['n_train']:,}, "
-            f"{style.short_number(row['samples'])}, $\\eta$ = {row['step_size']:g}"
+            f"{style.short_number(row['samples'])} samples, $\\eta$ = {row['step_size']:g}"
         )
     ax.axvline(0, color=style.TEXT, linewidth=1, zorder=1)
     ax.set_yticks(range(len(names)), names)
