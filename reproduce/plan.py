@@ -132,7 +132,9 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What has to be said below the figure."""
-        return [f"Not with the committed settings: {', '.join(self.changed)}."] * any(self.changed)
+        if not self.changed:
+            return []
+        return [f"Not with the committed settings: {', '.join(self.changed)}."]
 
 
 def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
