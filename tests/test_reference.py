@@ -14,7 +14,7 @@ from reproduce import config
 from reproduce.claims.evidence import gather
 from reproduce.claims.paper import check_all
 from reproduce.claims.tables import details_table, summary_table
-from reproduce.comparison import FIGURE2_SPLITS
+from reproduce.comparison import FIGURE2_SPLITS, nats
 from reproduce.published import load_published, value_at
 from reproduce.step_sizes import choose
 from reproduce.store import Store
@@ -211,6 +211,34 @@ def test_the_table_of_frey_face_at_full_length_holds_the_committed_numbers():
         for cell, mark in zip(row[2:], marks, strict=True):
             difference = value_at(own, mark) - value_at(theirs, mark)
             assert float(cell.replace("−", "-")) == pytest.approx(difference, abs=0.51)
+
+
+def test_docs_show_what_step_size_002_does_at_50000():
+    reference = ROOT / "results" / "reference"
+    ours = pd.read_csv(reference / "ablations" / "aevb_n50000_step_size" / "comparison.csv")
+    theirs = pd.read_csv(reference / "published_estimator" / "estimates.csv")
+    theirs = theirs[(theirs["n_train"] == 50_000) & (theirs["step_size"] == 0.02)]
+    theirs = theirs[theirs["algorithm"] == "aevb"]
+    marks = [(split, at) for split in ("train", "test") for at in (1e7, 2e7, 5e7, 6.8e7)]
+    rows: dict[str, list[float]] = {"published": [], "quadrature": [], "as_published": []}
+    for split, at in marks:
+        (row,) = ours[(ours["split"] == split) & (ours["samples"] == at)].to_dict("records")
+        assert row["n_seeds"] == 3
+        rows["published"].append(row["published"])
+        rows["quadrature"].append(row["quadrature"])
+        code = theirs[(theirs["split"] == split) & (theirs["samples"] == at)]["as_published"]
+        rows["as_published"].append(code.mean())
+    docs = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
+    for name, key in (
+        ("published", "published"),
+        ("ours, step size 0.02", "quadrature"),
+        ("ours, step size 0.02, by the 2013 code", "as_published"),
+    ):
+        cells = ["" if value != value else f" {nats(value)} " for value in rows[key]]
+        line = "|".join([f"| {name} ", *(cell or " " for cell in cells)]) + "|"
+        assert line in docs
+    train = ours[(ours["split"] == "train") & (ours["samples"] >= 1e7)]
+    assert train["difference"].between(0, 3).all()  # what was aimed at
 
 
 def test_readme_quotes_the_speeds_that_were_measured():
