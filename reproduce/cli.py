@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import select
 import signal
 import sys
 import traceback
@@ -20,7 +21,7 @@ from reproduce.runner import Divergence
 from reproduce.runtime import is_out_of_memory
 from reproduce.training import Job, block_samples
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 FOLDER_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
@@ -43,7 +44,9 @@ def command(main: Callable[[], int | None], *, own_help: bool = False) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra's exceptions reach `as_sentences`
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit is as good as Ctrl-C
     with as_sentences():
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
 
 
 @contextlib.contextmanager
@@ -53,11 +56,23 @@ def as_sentences() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _fail("Interrupted. Run the same command again to continue.", INTERRUPTED)
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is to be flushed yet
+        sys.exit(PIPE_CLOSED)
     except Exception as error:
         said = sentence(error)
         if said is None:
             raise
         _fail(said, USER_ERROR)
+
+
+def _nobody_reads() -> bool:
+    """Tell whether it is our output that broke: `head`, for one, reads no more than it wants."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in watch.poll(0))
 
 
 def sentence(error: Exception) -> str | None:
