@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from reproduce import config
+from reproduce.claims.bound_claims import speed_up
 from reproduce.claims.evidence import gather
+from reproduce.claims.finding import Effect
 from reproduce.claims.paper import check_all
 from reproduce.claims.tables import details_table, summary_table
 from reproduce.comparison import FIGURE2_SPLITS, nats
@@ -239,6 +241,48 @@ def test_docs_show_what_step_size_002_does_at_50000():
         assert line in docs
     train = ours[(ours["split"] == "train") & (ours["samples"] >= 1e7)]
     assert train["difference"].between(0, 3).all()  # what was aimed at
+
+
+def test_readme_reads_the_verdicts_as_the_curves_have_them():
+    """What README says of claims 1a, 2b and 3b below their table."""
+    found = gather(ROOT / "results" / "reference")
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    bounds = found.bounds[(found.bounds["dataset"] == "freyface") & (found.bounds["seed"] < 3)]
+    bounds = bounds[bounds["samples"] <= 10**7]
+    ratios = {
+        (n_latent, seed): speed_up(*(one[one["algorithm"] == name] for name in ("aevb",
+                                                                                "wake_sleep")))
+        for (n_latent, seed), one in bounds[bounds["split"] == "train"].groupby(
+            ["n_latent", "seed"]
+        )
+    }  # fmt: skip
+    at_two = [1 / ratios[2, seed] for seed in range(3)]
+    said = f"it needs {min(at_two):.1f} to {max(at_two):.1f} times as many samples"
+    assert said in readme
+    slower = [ratios[n_latent, seed] < 1 for n_latent in (2, 5, 10) for seed in range(3)]
+    assert (sum(slower), len(slower)) == (6, 9)
+    assert "in six of nine seeds AEVB is the slower" in readme
+    assert all(ratios[20, seed] > 1 for seed in range(3))
+    grows = [
+        finding.effect
+        for finding in check_all(found)
+        if finding.claim == "2b" and finding.dataset == "freyface"
+        and finding.algorithms == ("aevb",)
+    ]  # fmt: skip
+    assert "by {:.0f}, {:.0f} and {:.0f} nats at 1e7".format(*grows) in readme
+    ends = found.likelihoods[found.likelihoods["n_train"] == 1000]
+    ends = ends[ends["samples"] == ends["samples"].max()]
+    for split, quoted in (("train", "+0.2 [−2.2, 2.7]"), ("test", "−0.3 [−2.1, 1.5]")):
+        of = ends[ends["split"] == split].pivot_table(
+            index="seed", columns="algorithm", values="value"
+        )
+        effect = Effect.over_seeds((of["mcem"] - of["aevb"]).to_numpy())
+        assert quoted in readme
+        printed = f"{nats(effect.value, '+')} [{nats(effect.low)}, {nats(effect.high)}]"
+        assert printed == quoted, split
+    matches = [one.verdict for one in check_all(found) if one.claim == "match"]
+    said = f"*match* fails in {matches.count('does not hold')} of {len(matches)} places"
+    assert said in readme
 
 
 def test_readme_quotes_the_speeds_that_were_measured():
