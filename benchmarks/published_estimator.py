@@ -11,7 +11,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -145,12 +145,17 @@ def compared(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     table = rows.groupby(KEYS, as_index=False)[list(VALUES)].mean()
     theirs = []
     for row in table.to_dict("records"):
-        curve = published
-        for key in PLACE:
-            curve = curve[curve[key] == row[key]]
+        curve = _curve(published, row)
         last = min(float(row["samples"]), float(curve["samples"].max()))
         theirs.append(value_at(curve, last))
     return in_paper_order(table.assign(published=theirs))
+
+
+def _curve(published: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.DataFrame:
+    """The published curve of a row's place."""
+    for key in PLACE:
+        published = published[published[key] == row[key]]
+    return published
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -180,17 +185,15 @@ def explained(table: pd.DataFrame) -> str:
     published = load_published("figure3")
     ends = []
     for row in table.to_dict("records"):
-        curve = published
-        for key in PLACE:
-            curve = curve[curve[key] == row[key]]
+        curve = _curve(published, row)
         if row["samples"] >= 0.95 * curve["samples"].max():
             own = chosen.get(f"{row['dataset']}_n{row['n_train']}", {}).get(row["algorithm"])
             ends.append({**row, "own": row["step_size"] == own})
     frame = pd.DataFrame(ends)
     if len(frame) < LEAST_ENDS:
         return ""
-    own = frame.sort_values("own", ascending=False).drop_duplicates(PLACE)
-    other = frame.sort_values("own").drop_duplicates(PLACE)
+    own = frame.sort_values("own", ascending=False, kind="stable").drop_duplicates(PLACE)
+    other = frame.sort_values("own", kind="stable").drop_duplicates(PLACE)
     head = ["step sizes", "values", "mean", "within 1", "constant", "left by it", "within 1",
             "2013", "left by it", "within 1", "correlation"]  # fmt: skip
     rows = [head, ["the figure's", *_explained(own)]]
