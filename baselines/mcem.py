@@ -47,6 +47,7 @@ class MonteCarloEM(Algorithm):
     """
 
     trains_encoder: ClassVar[bool] = False
+    graphs_allowed: ClassVar[bool] = False
 
     chain_position: Tensor
     leapfrog_step: Tensor

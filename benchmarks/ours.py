@@ -127,6 +127,8 @@ def _measure_here(
     pixels = torch.from_numpy(grey_levels())
     made_up = ImageData("mnist", pixels, pixels[:100], 1 / 256, (28, 28), "", "made up")
     algorithm = training.build(job.cell, made_up.first(n_train), job.seeds)
+    if job.compiled:
+        algorithm.compile_steps()
     stopwatch = Stopwatch(seconds, members)
     training.quieten_lightning()
     trainer = pl.Trainer(

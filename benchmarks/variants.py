@@ -47,16 +47,30 @@ _CEILING = (*_PEER_THREADS, "--members", "4")
 _JAX = ("jax",)
 
 
-def _ours(members: int) -> Variant:
+_COMPILED = ("compile=true", "algorithm.warmup_steps=0")  # before the clock starts
+
+
+def _ours(members: int, compiled: bool = False) -> Variant:
     title = f"this suite, {members} member{'s' if members > 1 else ''}"
-    return Variant(title, "benchmarks.ours", (*_PEER_THREADS, "--members", str(members)))
+    options = (*_PEER_THREADS, "--members", str(members))
+    if compiled:
+        return Variant(f"{title}, compiled", "benchmarks.ours", (*options, *_COMPILED))
+    return Variant(title, "benchmarks.ours", options)
 
 
 VARIANTS = {
     "ours_1": _ours(1),
     "ours_4": _ours(4),
     "ours_8": _ours(8),
+    "ours_1_compiled": _ours(1, compiled=True),
+    "ours_4_compiled": _ours(4, compiled=True),
+    "ours_8_compiled": _ours(8, compiled=True),
     "pytorch": Variant("PyTorch loop", "benchmarks.peers.pytorch", _PEER_THREADS),
+    "pytorch_compiled": Variant(
+        "PyTorch loop, torch.compile",
+        "benchmarks.peers.pytorch",
+        (*_PEER_THREADS, "--compile"),
+    ),
     "lightning": Variant("Lightning", "benchmarks.peers.lightning", _PEER_THREADS),
     "pyro": Variant("Pyro SVI", "benchmarks.peers.pyro_svi", _PEER_THREADS, ("pyro",)),
     "jax_1": Variant("JAX, jit + scan", "benchmarks.peers.jax_scan", _PEER_THREADS, _JAX),

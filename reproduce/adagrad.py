@@ -57,6 +57,7 @@ class Adagrad(torch.optim.Adagrad):
         the arithmetic, and without gradients kept in the parameters.
         """
         rest = iter(gradients)
+        compiling = torch.compiler.is_compiling()  # which fuses by itself
         for group in self.param_groups:
             used = [(p, g) for p, g in zip(group["params"], rest, strict=False) if g is not None]
             adagrad(
@@ -64,8 +65,8 @@ class Adagrad(torch.optim.Adagrad):
                 [gradient for _, gradient in used],
                 [self.state[parameter]["sum"] for parameter, _ in used],
                 [self.state[parameter]["step"] for parameter, _ in used],
-                fused=group["fused"],
-                foreach=group["foreach"],
+                fused=group["fused"] and not compiling,
+                foreach=group["foreach"] or compiling,
                 lr=group["lr"],
                 weight_decay=group["weight_decay"],
                 lr_decay=group["lr_decay"],

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from reproduce.adagrad import Adagrad
 from reproduce.bounds import bound_named
+from reproduce.compiled import CompiledStep
 from reproduce.cuda_graphs import BlockGraph
 from reproduce.data.images import ImageData
 from reproduce.errors import UserError
@@ -62,7 +63,8 @@ class Algorithm(pl.LightningModule):
     trains_encoder: ClassVar[bool] = True
     """Whether q(z|x) means anything after training."""
     graphs_allowed: ClassVar[bool] = True
-    """Whether `step` may be captured in a CUDA graph: it never waits for the device."""
+    """Whether `step` may be compiled, or captured in a CUDA graph: it does the same operations
+    every time and never waits for the device."""
 
     model: Autoencoder
     samples_seen: Tensor
@@ -96,8 +98,9 @@ class Algorithm(pl.LightningModule):
         self.n_samples = n_samples
         self.estimator = bound_named(estimator)
         self.image_scale = images.scale
+        self._compiled: CompiledStep | None = None
         self._graph: BlockGraph | None = None
-        self._warm = False  # nothing is left that a first step sets up
+        self._warm = False  # nothing is left that a first step after the warm-up sets up
         n_members = len(self.seeds)
         # Buffers below with a member axis are state: a checkpoint keeps a slice for each member.
         self.register_buffer("samples_seen", torch.zeros(n_members, dtype=torch.int64))
@@ -171,6 +174,20 @@ class Algorithm(pl.LightningModule):
             self.train_block(block)
         self.samples_seen += len(blocks) * self.block_samples
 
+    def compile_steps(self, threads: int = 1) -> None:
+        """Have steps compiled from the end of Adagrad's warm-up on, where `step` allows it.
+
+        Until then the step size differs, so steps are few and others.
+        """
+        if self.graphs_allowed:
+            what = f"the steps of {type(self).__name__}"
+            self._compiled = CompiledStep(self._take, self.device, threads, what)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether steps are compiled."""
+        return self._compiled is not None
+
     def train_block(self, block: int) -> None:
         """Run one block of minibatch steps."""
         warming_up = max(0, self.warmup_steps - block * BLOCK_STEPS)
@@ -181,7 +198,7 @@ class Algorithm(pl.LightningModule):
             self._graph.replay()
         else:
             self._run_steps(self._draw(block), warming_up)
-            self._warm = True
+            self._warm = warming_up < BLOCK_STEPS
 
     def _captures(self) -> bool:
         return self.graphs_allowed and self.device.type == "cuda"
@@ -189,11 +206,17 @@ class Algorithm(pl.LightningModule):
     def _run_steps(self, noise: Noise, warming_up: int = 0) -> None:
         """Run a block's steps, in the first `warming_up` of which no parameter moves."""
         for offset in range(BLOCK_STEPS):
-            self._set_step_size(0.0 if offset < warming_up else self.step_size)
-            now = {name: values[:, offset] for name, values in noise.items()}
-            bound = self.step(self.pixels(now.pop("index")), now)
+            warm = offset >= warming_up
+            self._set_step_size(self.step_size if warm else 0.0)
+            take = self._compiled if self._compiled and warm else self._take
+            bound = take({name: values[:, offset] for name, values in noise.items()})
             self.running_sum += bound.double()
         self.running_steps += BLOCK_STEPS
+
+    def _take(self, noise: Noise) -> Float[Tensor, " member"]:
+        """Take one minibatch step with all its random numbers."""
+        rest = {name: values for name, values in noise.items() if name != "index"}
+        return self.step(self.pixels(noise["index"]), rest)
 
     def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
         """Gather a minibatch for each member, as grey levels in [0, 1]."""

@@ -18,7 +18,14 @@ from reproduce.runtime import MOST_THREADS, choose_device
 from reproduce.store import Cell
 from reproduce.tracking import MODES
 from reproduce.training import Job
-from reproduce.values import check_one_of, folder_name, number, shown, whole_number
+from reproduce.values import (
+    check_one_of,
+    folder_name,
+    number,
+    shown,
+    whole_number,
+    yes_or_no,
+)
 
 MOST_SEEDS = 1_000
 MOST_SAMPLES = 10**12  # four thousand times the paper's
@@ -65,10 +72,8 @@ def cell_from(config: DictConfig) -> Cell:
     for name in ("step_size", "target_acceptance", "initial_leapfrog_step"):
         if name in algorithm:
             algorithm[name] = number(f"algorithm.{name}", algorithm[name])
-    if not isinstance(algorithm.get("clip_dreams", False), bool):
-        raise UserError(
-            f"algorithm.clip_dreams must be true or false, not {shown(algorithm['clip_dreams'])}."
-        )
+    if "clip_dreams" in algorithm:
+        yes_or_no("algorithm.clip_dreams", algorithm["clip_dreams"])
     if "estimator" in algorithm:
         check_one_of("algorithm.estimator", algorithm["estimator"], BOUNDS)
     model = _plain(config.model)
@@ -117,6 +122,7 @@ def job_from(config: DictConfig) -> Job:
         data_dir=data_dir(config),
         device=config.device,
         threads=threads,
+        compiled=yes_or_no("compile", config.compile),
         tracking={**_plain(config.tracking), "figure": config.figure.name},
     )
 

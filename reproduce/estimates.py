@@ -22,7 +22,7 @@ from reproduce.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store import Cell, Store
 from reproduce.trained import load_snapshots, trains_encoder
-from reproduce.values import check_number, shown, whole_number
+from reproduce.values import check_number, shown, whole_number, yes_or_no
 
 Split = Literal["train", "test"]
 
@@ -89,11 +89,10 @@ def _of_the_kind_of(default: Any, name: str, value: Any) -> Any:
     """Return a setting as a number where its default is one, or refuse it."""
     setting = f"estimator.{name}"
     if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise UserError(f"{setting} must be true or false, not {shown(value)}.")
-    elif isinstance(default, int):
+        return yes_or_no(setting, value)
+    if isinstance(default, int):
         return whole_number(setting, value, least=0)
-    elif isinstance(default, float):
+    if isinstance(default, float):
         check_number(setting, value, zero=True)
     return value
 

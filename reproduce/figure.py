@@ -11,7 +11,7 @@ from reproduce import bound_figure, cli, config, image_figures, likelihood_figur
 from reproduce.errors import UserError
 from reproduce.plan import make_plan
 from reproduce.provenance import provenance
-from reproduce.values import check_one_of, shown
+from reproduce.values import check_one_of, yes_or_no
 
 FINISH = {
     "figure1": bound_figure.finish,
@@ -40,9 +40,7 @@ def main(overrides: Sequence[str] | None = None) -> int:
     if plan.name in CHECK:
         CHECK[plan.name](plan)
     cli.ensure_writable(plan.folder)
-    train = plan.settings.train
-    if not isinstance(train, bool):
-        raise UserError(f"train must be true or false, not {shown(train)}.")
+    train = yes_or_no("train", plan.settings.train)
     workers = config.workers(plan.settings)
     diverged = runner.run(plan.jobs, workers, terminal) if train else runner.diverged(plan.jobs)
     FINISH[plan.name](plan, diverged, terminal)

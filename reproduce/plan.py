@@ -15,7 +15,7 @@ from reproduce.training import Job
 from reproduce.values import whole_number
 
 NEUTRAL = re.compile(
-    r"(budget|seeds|samples|tracking|workers|threads|device|results|train|data\.dir|data\.fallback|"
+    r"(budget|seeds|samples|tracking|workers|threads|compile|device|results|train|data\.dir|data\.fallback|"
     r"figure|estimator|hydra)(?=[.=/@])"
 )
 """Beginnings of overrides that change no point of a curve; the figure shows what else they do."""

@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import platform
 import sys
+from pathlib import Path
 
 import torch
 
@@ -50,6 +52,13 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def is_amd() -> bool:
+    """Tell whether the processor is AMD's, as far as the system says."""
+    described = Path("/proc/cpuinfo")
+    text = described.read_text() if described.exists() else platform.processor()
+    return "AuthenticAMD" in text
 
 
 def choose_device(name: str) -> torch.device:

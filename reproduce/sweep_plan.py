@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,12 +12,20 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from reproduce import cli, config, data, launchers
+from reproduce.algorithm import Algorithm
 from reproduce.application import job_with_data
 from reproduce.errors import UserError
 from reproduce.runtime import choose_device, prepare
-from reproduce.schedule import Chunks, marks
+from reproduce.schedule import BLOCK_STEPS, Chunks, marks
 from reproduce.store import Store
-from reproduce.training import Job, as_interrupts, block_samples, build, quieten_lightning
+from reproduce.training import (
+    Job,
+    as_interrupts,
+    block_samples,
+    build,
+    most_stacked,
+    quieten_lightning,
+)
 
 MEASURED_SECONDS = 1.0
 """How long each size of model is tried, beside one evaluation."""
@@ -94,7 +102,8 @@ def durations(planned: Sequence[Planned], divided: launchers.Division | None) ->
         if choose_device(job.device).type == "cuda":
             workers = one.workers or 1
         left = [job.samples - seen for seen in one.seen if seen < job.samples]
-        stack = -(-len(left) // min(workers, len(left)))
+        share = -(-len(left) // min(workers, len(left)))
+        stack = most_stacked(job, share)
         size = _size(job, stack)
         if size not in rates:
             rates[size] = _rate(job, stack)
@@ -104,8 +113,8 @@ def durations(planned: Sequence[Planned], divided: launchers.Division | None) ->
             continue
         ends = marks(job.samples, block_samples(job.cell))
         to_come = sum(mark > job.samples - max(left) for mark in ends)
-        samples = max(left) * stack
-        found.append(samples / rate.samples_per_second + to_come * rate.seconds_per_mark)
+        at_marks = to_come * rate.seconds_per_mark * share / stack
+        found.append(max(left) * share / rate.samples_per_second + at_marks)
     return found
 
 
@@ -132,6 +141,11 @@ def measure_rate(job: Job, stack: int) -> Rate:
     images = data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
     device = choose_device(job.device)
     algorithm = build(job.cell, images, job.seeds[:stack], device)
+    begin = 0
+    if job.compiled:
+        algorithm.compile_steps(job.threads)
+    if algorithm.is_compiled:  # from the end of the warm-up on
+        begin = -(-algorithm.warmup_steps // BLOCK_STEPS)
     watch = _Watch(MEASURED_SECONDS)
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -145,7 +159,7 @@ def measure_rate(job: Job, stack: int) -> Rate:
         num_sanity_val_steps=0,
     )
     block = algorithm.block_samples
-    chunks = Chunks(0, [block * _Watch.MOST_BLOCKS], block, longest=1)
+    chunks = Chunks(begin * block, [(begin + _Watch.MOST_BLOCKS) * block], block, longest=1)
     with as_interrupts():
         trainer.fit(algorithm, train_dataloaders=chunks)
     algorithm.to(device)  # Lightning leaves it on the CPU
@@ -176,7 +190,8 @@ class _Watch(pl.Callback):
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
-        if self.times[-1] - self.times[0] > self.seconds:
+        first = 1 if cast(Algorithm, pl_module).is_compiled else 0  # in block 0 steps are compiled
+        if len(self.times) > first + 1 and self.times[-1] - self.times[first] > self.seconds:
             trainer.should_stop = True
 
     @property
@@ -211,5 +226,6 @@ def _size(job: Job, stack: int) -> tuple[Any, ...]:
     target = job.cell.settings["algorithm"]["_target_"]
     return (
         job.cell.dataset, job.cell.n_train, job.cell.n_latent, model["n_hidden"], target, stack,
-        str(model.get("decoder")), job.threads, job.cell.settings["algorithm"].get("batch_size"),
+        str(model.get("decoder")), job.threads, job.compiled,
+        job.cell.settings["algorithm"].get("batch_size"),
     )  # fmt: skip

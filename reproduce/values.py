@@ -70,6 +70,13 @@ def numbers(name: str, value: Any, example: str) -> list[float]:
     return found
 
 
+def yes_or_no(name: str, value: Any) -> bool:
+    """Return a switch from a configuration, or raise `UserError`."""
+    if not isinstance(value, bool):
+        raise UserError(f"{name} must be true or false, not {shown(value)}.")
+    return value
+
+
 def quoted(text: object) -> str:
     """Quote a value for Hydra's command line."""
     escaped = str(text).replace("'", "\\'")

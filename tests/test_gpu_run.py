@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from benchmarks.gpu import cells
+from benchmarks.gpu import cells, speed
 from benchmarks.gpu.agreement import compare, ends
 from reproduce.cli import console
+from reproduce.errors import UserError
 
 
 def test_agreement_is_a_welch_interval_that_holds_zero():
@@ -42,7 +43,7 @@ def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
         cells, "make_plan", lambda overrides, terminal: planned([*overrides, *on_cpu], terminal)
     )
     monkeypatch.setattr(cells.runner, "run", lambda *_: (_ for _ in ()).throw(AssertionError))
-    found = cells.paper_cells(time.monotonic() - 1, 1e6, None, tmp_path, console())
+    found = cells.paper_cells(time.monotonic() - 1, 1e6, [], tmp_path, console())
     assert found["done"] == []
     assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
 
@@ -71,7 +72,7 @@ def test_while_time_lasts_cells_are_trained_and_exported(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cells, "make_plan", short)
     into = tmp_path / "exported"
-    found = cells.paper_cells(time.monotonic() + 600, 1e6, None, into, console())
+    found = cells.paper_cells(time.monotonic() + 600, 1e6, [], into, console())
     assert len(found["done"]) == 2
     assert found["missing"] == []
     for cell in found["done"]:
@@ -79,4 +80,15 @@ def test_while_time_lasts_cells_are_trained_and_exported(tmp_path, monkeypatch):
             curve = pd.read_csv(into / cell / f"seed-{seed}" / "curve.csv")
             assert curve["samples"].max() == 2_000
     # What is finished stays so when there is no time for more.
-    assert cells.paper_cells(time.monotonic() - 1, 1e6, None, into, console()) == found
+    assert cells.paper_cells(time.monotonic() - 1, 1e6, [], into, console()) == found
+
+
+def test_cells_are_compiled_where_that_is_clearly_faster_and_not_where_it_fails(monkeypatch):
+    def refuses(*_, **__):
+        raise UserError("cannot be compiled")
+
+    monkeypatch.setattr(speed, "measure_ours", refuses)
+    assert speed.measure_compiled(1.0) == 0.0
+    for compiled, pays in ((0.0, False), (1.1e6, False), (1.5e6, True)):
+        found = {"in_graphs": 1e6, "compiled_in_graphs": compiled}
+        assert speed.compiling_pays(found) is pays

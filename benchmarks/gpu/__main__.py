@@ -1,6 +1,7 @@
 """The whole GPU run, and its checks: `python -m benchmarks.gpu --minutes 25`.
 
-In this order: training speed beside idiomatic Lightning and the device's fp32 ceiling; members
+In this order: training speed, with and without CUDA graphs and compiled steps, beside idiomatic
+Lightning and the device's fp32 ceiling; members
 trained on the GPU beside those of the committed CPU run, which must agree within their intervals;
 then cells of experiments 1 and 2 at the `paper` budget, whole cells at a time, the quickest first,
 each exported when it is finished, until the time is over. Run it again to go on.
@@ -18,12 +19,13 @@ from rich.table import Table
 
 from benchmarks.gpu.agreement import agreement
 from benchmarks.gpu.cells import paper_cells
-from benchmarks.gpu.speed import BARS, MEMBERS, speed
+from benchmarks.gpu.speed import BARS, MEMBERS, compiling_pays, speed
 from benchmarks.variants import ROOT, machine
 from reproduce import cli
 from reproduce.errors import UserError
 from reproduce.files import write_json
 from reproduce.provenance import device_name, provenance
+from reproduce.values import quoted
 
 CELLS = ROOT / "results" / "reference" / "cells"
 
@@ -47,10 +49,13 @@ def main() -> int:
     report: dict[str, Any] = {**where, "speed": speed(given.seconds)}
     write_json(given.output, report)
     if not given.speed_only:
-        report["agreement"] = agreement(ROOT / "results" / "gpu", given.data_dir, terminal)
+        settings = ["device=cuda", "tracking=off"]
+        settings += ["compile=true"] if compiling_pays(report["speed"]) else []
+        settings += [f"data.dir={quoted(given.data_dir)}"] if given.data_dir else []
+        report["agreement"] = agreement(ROOT / "results" / "gpu", settings, terminal)
         write_json(given.output, report)
         rate = report["speed"]["samples_per_second"]
-        report["paper_cells"] = paper_cells(deadline, rate, given.data_dir, CELLS, terminal)
+        report["paper_cells"] = paper_cells(deadline, rate, settings, CELLS, terminal)
         write_json(given.output, report)
     _print(report, terminal)
     disagree = [row for row in report.get("agreement", []) if not row["agrees"]]

@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 PANELS = (("mnist", 10), ("mnist", 20), ("freyface", 10))
 
 
-def agreement(store: Path, data_dir: str | None, terminal: Console) -> list[dict[str, Any]]:
+def agreement(store: Path, settings: Sequence[str], terminal: Console) -> list[dict[str, Any]]:
     """Train a few cells to 1e6 samples and compare them with the committed run on a CPU.
 
     Agreement means that the Welch interval of the difference of the means holds zero, in all
@@ -34,9 +34,7 @@ def agreement(store: Path, data_dir: str | None, terminal: Console) -> list[dict
         for algorithm in ALGORITHMS:
             overrides = [
                 f"data={dataset}", f"algorithm={algorithm}", f"model.n_latent={n_latent}",
-                f"seeds={MEMBERS}", f"samples={SAMPLES}", "device=cuda", "tracking=off",
-                f"results={quoted(store)}",
-                *([f"data.dir={quoted(data_dir)}"] if data_dir else []),
+                f"seeds={MEMBERS}", f"samples={SAMPLES}", f"results={quoted(store)}", *settings,
             ]  # fmt: skip
             job = config.job_from(config.compose_config(overrides))
             runner.run([job], 1, terminal)

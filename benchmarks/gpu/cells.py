@@ -1,6 +1,7 @@
 """Cells of both experiments at the `paper` budget, whole cells at a time while time lasts."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from reproduce.values import quoted
 
 
 def paper_cells(
-    deadline: float, speed: float, data_dir: str | None, into: Path, terminal: Console
+    deadline: float, speed: float, settings: Sequence[str], into: Path, terminal: Console
 ) -> dict[str, list[str]]:
     """Train cells of both figures at the `paper` budget while the time suffices; export each.
 
@@ -25,16 +26,17 @@ def paper_cells(
     speed
         Samples/s of 784-500-20; other cells are taken to cost what their widths say, and after
         the first one of an algorithm what was measured on its last.
-    data_dir, into, terminal
-        Where the data are, where finished cells are exported to, and where progress goes.
+    settings
+        Overrides that say where the data are and how to train.
+    into, terminal
+        Where finished cells are exported to, and where progress goes.
 
     Returns
     -------
     dict[str, list[str]]
         Names of the cells `done` and `missing`.
     """
-    common = ["budget=paper", "device=cuda", "tracking=off", "data.fallback=error"]
-    common += [f"data.dir={quoted(data_dir)}"] if data_dir else []
+    common = ["budget=paper", "data.fallback=error", *settings]
     jobs = [
         job
         for name in ("figure1", "figure2")

@@ -2,16 +2,19 @@
 
 It follows the tutorial "Optimizing Model Parameters"
 (https://docs.pytorch.org/tutorials/beginner/basics/optimization_tutorial.html) and the official
-example of a variational auto-encoder (https://github.com/pytorch/examples/tree/main/vae).
+example of a variational auto-encoder (https://github.com/pytorch/examples/tree/main/vae). With
+`--compile`, the loss is compiled as in the tutorial "Introduction to torch.compile"
+(https://docs.pytorch.org/tutorials/intermediate/torch_compile_tutorial.html).
 """
 
 import torch
+from torch import Tensor
 
 from benchmarks.peers.model import VAE, adagrad, minibatches, negative_elbo
 from benchmarks.peers.workload import Clock, Measurement, parser, report
 
 
-def measure(seconds: float, threads: int) -> Measurement:
+def measure(seconds: float, threads: int, compile: bool = False) -> Measurement:
     """Train for `seconds` after a warm-up and return the speed and the memory.
 
     Parameters
@@ -20,6 +23,8 @@ def measure(seconds: float, threads: int) -> Measurement:
         How long to measure.
     threads
         CPU threads that PyTorch may use.
+    compile
+        Whether torch compiles model and loss, gradients included.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -28,10 +33,16 @@ def measure(seconds: float, threads: int) -> Measurement:
     optimizer = adagrad(model)
     clock = Clock(seconds)
     model.train()
+
+    def loss_of(x: Tensor) -> Tensor:
+        logits, mean, log_variance = model(x)
+        return negative_elbo(logits, mean, log_variance, x)
+
+    if compile:
+        loss_of = torch.compile(loss_of)
     while True:
         for (x,) in loader:
-            logits, mean, log_variance = model(x)
-            loss = negative_elbo(logits, mean, log_variance, x)
+            loss = loss_of(x)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -40,4 +51,6 @@ def measure(seconds: float, threads: int) -> Measurement:
 
 
 if __name__ == "__main__":
-    report(measure, parser(__doc__).parse_args())
+    options = parser(__doc__)
+    options.add_argument("--compile", action="store_true", help="let torch compile the loss")
+    report(measure, options.parse_args())

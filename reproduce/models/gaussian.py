@@ -1,8 +1,7 @@
 """The diagonal Gaussian, the paper's choice of approximate posterior (section 3)."""
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -21,15 +20,17 @@ class DiagonalGaussian:
     ----------
     mean, log_variance
         Shape (member, batch, dimension).
+    std
+        Standard deviation, of the same shape.
     """
 
     mean: Float[Tensor, "member batch dimension"]
     log_variance: Float[Tensor, "member batch dimension"]
+    std: Float[Tensor, "member batch dimension"] = field(init=False)
 
-    @cached_property
-    def std(self) -> Float[Tensor, "member batch dimension"]:
-        """Standard deviation."""
-        return memberwise(torch.exp, 0.5 * self.log_variance)
+    def __post_init__(self) -> None:
+        """Work out the standard deviation, once for all uses."""
+        object.__setattr__(self, "std", memberwise(torch.exp, 0.5 * self.log_variance))
 
     def sample(
         self, noise: Float[Tensor, "member sample batch dimension"]

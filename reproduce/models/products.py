@@ -1,10 +1,11 @@
-"""Matrix products of stacks, by oneDNN on a CPU that has AVX-512.
+"""Matrix products of stacks, by oneDNN on an AMD processor that has AVX-512.
 
 torch multiplies float32 matrices with MKL, which left AVX-512 unused on the AMD processor that we
 measured on; oneDNN, which torch brings as well, used it and was twice as fast. On an AMD processor
-without AVX-512 training was an eighth slower with it. torch's one way to it for float32 is the
-operator that its compiler calls for linear layers, so this is the only file that knows it. Where
-the operator does not serve (on a GPU, in float64, on other processors), `torch.bmm` does the same.
+without AVX-512 training was an eighth slower with it, on Intel's with AVX-512 a sixth. torch's one
+way to it for float32 is the operator that its compiler calls for linear layers, so this is the only
+file that knows it. Where the operator does not serve (on a GPU, in float64, on other processors),
+`torch.bmm` does the same.
 """
 
 from functools import cache
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from reproduce.runtime import is_amd
 
 SMALLEST = 64
 """Inner and outer size from which oneDNN pays; below, preparing takes longer than it saves."""
@@ -31,6 +34,8 @@ def affine(
     bias: Float[Tensor, "member 1 columns"],
 ) -> Float[Tensor, "member rows columns"]:
     """`x[r] @ weight[r] + bias[r]` for each member r."""
+    if torch.compiler.is_compiling():  # adds the bias in the loop over what comes next
+        return product(x, weight) + bias
     if _is_for_onednn(x, weight):
         return product(x, weight).add_(bias)
     return torch.baddbmm(bias, x, weight)
@@ -44,6 +49,17 @@ def single_product(
     return torch.ops.mkldnn._linear_pointwise.default(a, b.mT, None, "none", [], "")
 
 
+@torch.library.custom_op("reproduce::onednn_product", mutates_args=())
+def _opaque_product(a: Tensor, b: Tensor) -> Tensor:
+    """`single_product` as torch's compiler must see it: its own rule wants constant weights."""
+    return single_product(a, b)
+
+
+@_opaque_product.register_fake
+def _(a: Tensor, b: Tensor) -> Tensor:
+    return a.new_empty(a.shape[0], b.shape[1])
+
+
 def _is_for_onednn(a: Tensor, b: Tensor) -> bool:
     return (
         a.device.type == "cpu"
@@ -53,10 +69,15 @@ def _is_for_onednn(a: Tensor, b: Tensor) -> bool:
     )
 
 
-@cache
+@torch.compiler.assume_constant_result
 def _serves() -> bool:
+    return _probed()
+
+
+@cache
+def _probed() -> bool:
     """Tell whether this build of torch has the operator, on a processor where it pays."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not is_amd():
         return False
     probe = torch.ones(1, 2, 2)
     try:
@@ -83,6 +104,7 @@ class _OneDNN(torch.autograd.Function):
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
     """Multiply each member by itself, so that none rounds otherwise for those beside it."""
-    products = [single_product(x, y) for x, y in zip(a.unbind(), b.unbind(), strict=True)]
+    multiply = _opaque_product if torch.compiler.is_compiling() else single_product
+    products = [multiply(x, y) for x, y in zip(a.unbind(), b.unbind(), strict=True)]
     # In place: autograd lets nobody add a bias to a view that a function of our own returned.
     return products[0].unsqueeze_(0) if len(products) == 1 else torch.stack(products)

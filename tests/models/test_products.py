@@ -18,7 +18,7 @@ def closest(found, exact):
     return ((found.double() - exact).abs().max() / scale / torch.finfo(torch.float32).eps).item()
 
 
-serves = products._serves.__wrapped__
+serves = products._probed.__wrapped__
 
 
 def has_onednn():

@@ -1,0 +1,163 @@
+"""Compiled steps: the numbers of eager ones, alone or stacked, interrupted or not.
+
+Through the command, in processes of their own: torch cannot compile what checks shapes at run time,
+as functions do in the other tests.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from reproduce import config
+from reproduce.checkpoints import read_checkpoint
+from reproduce.store import Store
+
+ROOT = Path(__file__).parents[1]
+PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+needs_compiler = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler"
+)
+WARM_UP = "algorithm.warmup_steps=15"  # ends within a block
+STEPS_OF_ITS_OWN = """
+import torch
+from reproduce.aevb import AEVB
+
+class Waiting(AEVB):
+    graphs_allowed = {allowed}
+
+    def step(self, x, noise):
+        bound = super().step(x, noise)
+        return -bound if bound.sum().item() > 0 else bound
+"""
+
+
+def command(folder, *overrides, **environment):
+    """Train digits with `overrides`; return the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "reproduce", *arguments(folder, *overrides)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def arguments(folder, *overrides):
+    return ["tracking=off", "workers=1", f"results={folder}", WARM_UP, *overrides]
+
+
+def trained(folder, *overrides):
+    """Train; return the store, the cell and all curves."""
+    done = command(folder, *overrides)
+    assert done.returncode == 0, done.stderr
+    job = config.job_from(config.compose_config(arguments(folder, *overrides)))
+    store = Store(job.store)
+    curves = [store.curve(job.cell, seed).assign(seed=seed) for seed in job.seeds]
+    return store, job.cell, pd.concat(curves)
+
+
+def weights(store, cell, seed):
+    state = read_checkpoint(store, cell, seed)["state_dict"]
+    return {name: value for name, value in state.items() if name.startswith("model.")}
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("name", "decoder", "library"),
+    [
+        ("aevb", "BernoulliDecoder", "mkl"),
+        pytest.param("aevb", "GaussianDecoder", "onednn", marks=pytest.mark.slow),
+        pytest.param("wake_sleep", "GaussianDecoder", "mkl", marks=pytest.mark.slow),
+        pytest.param("wake_sleep", "BernoulliDecoder", "onednn", marks=pytest.mark.slow),
+    ],
+)
+def test_compiled_steps_are_as_near_to_float64_as_eager_ones(name, decoder, library):
+    program = [sys.executable, "tests/compiled_steps.py", name, decoder, library]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=PATHS)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for what, most in {"weight": 1e-3, "bound": 1e-3}.items():
+        assert found["eager"][what] < most
+        assert found["compiled"][what] < 2 * found["eager"][what] + 1e-5
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("algorithm", "data"),
+    [
+        ("aevb", "digits"),
+        pytest.param("wake_sleep", "digits_continuous", marks=pytest.mark.slow),
+    ],
+)
+def test_a_member_is_the_same_whole_or_in_pieces_and_whatever_is_trained_beside_it(
+    algorithm, data, tmp_path
+):
+    cell = (f"algorithm={algorithm}", f"data={data}", "model.n_latent=3", "samples=6000")
+    compiled = (*cell, "compile=true")
+    whole = trained(tmp_path / "whole", *compiled, "seeds=2")
+    # Seed 0 is ahead, so that one process compiles for members that are not equally far.
+    trained(tmp_path / "pieces", *compiled, "seeds=1", "samples=3000")
+    pieces = trained(tmp_path / "pieces", *compiled, "seeds=2")
+    for seed in (0, 1):
+        found, expected = weights(*pieces[:2], seed), weights(*whole[:2], seed)
+        assert all(found[name].equal(value) for name, value in expected.items())
+    ends = [
+        curves[(curves["samples"] == 6000) & (curves["split"] != "train_running")]["value"].tolist()
+        for curves in (whole[2], pieces[2])
+    ]
+    assert ends[0] == ends[1]
+    assert len(set(ends[0])) == 4
+
+    eager = trained(tmp_path / "eager", *cell, "seeds=2")
+    assert not eager[2]["value"].equals(whole[2]["value"])  # rounding grows; see above how much
+    said = [store.manifest(name, 0) for store, name, _ in (whole, eager)]
+    assert [manifest["compiled"] for manifest in said] == [True, False]
+    assert [manifest["sessions"][0]["compiled"] for manifest in said] == [True, False]
+    assert [manifest["stacked_with"] for manifest in said] == [1, 2]
+
+
+def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path):
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}  # else it may be there already
+    done = command(tmp_path, "samples=2000", "seeds=1", "compile=true", CXX="/no/such/c++", **cache)
+    assert done.returncode
+    assert "compile=true, but torch could not compile the steps of AEVB." in done.stderr
+    assert "needs a C++ compiler on a CPU (CXX names it)" in done.stderr
+    assert "InvalidCxxCompiler: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_steps_that_wait_for_a_number_are_refused_or_left_as_they_are(allowed, tmp_path):
+    (tmp_path / "algorithm").mkdir()
+    own = (ROOT / "conf" / "algorithm" / "aevb.yaml").read_text()
+    own = own.replace("reproduce.aevb.AEVB", "waiting.Waiting").replace("name: aevb", "name: wait")
+    (tmp_path / "algorithm" / "wait.yaml").write_text(own)
+    (tmp_path / "waiting.py").write_text(STEPS_OF_ITS_OWN.format(allowed=allowed))
+    given = ("algorithm=wait", "samples=2000", "seeds=1", "compile=true")
+    done = command(tmp_path, *given, METHODS=str(tmp_path))
+    if allowed:
+        assert done.returncode
+        assert "torch could not compile the steps of Waiting." in done.stderr
+        assert "steps that never wait for a number" in done.stderr
+        assert "Traceback" not in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert "training (1/1 jobs)" in done.stderr + done.stdout
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
+def test_compiled_steps_in_cuda_graphs_train_as_eager_ones_do(algorithm, tmp_path):
+    cell = (f"algorithm={algorithm}", "data=digits", "model.n_latent=3", "samples=30000", "seeds=2")
+    eager, compiled = (
+        trained(tmp_path / name, *cell, "device=cuda", f"compile={name}")[2]["value"]
+        for name in ("false", "true")
+    )
+    assert abs(eager - compiled).max() < 1  # nats
