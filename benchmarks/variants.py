@@ -64,7 +64,6 @@ VARIANTS = {
     "ours_8": _ours(8),
     "ours_1_compiled": _ours(1, compiled=True),
     "ours_4_compiled": _ours(4, compiled=True),
-    "ours_8_compiled": _ours(8, compiled=True),
     "pytorch": Variant("PyTorch loop", "benchmarks.peers.pytorch", _PEER_THREADS),
     "pytorch_compiled": Variant(
         "PyTorch loop, torch.compile",

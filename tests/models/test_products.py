@@ -106,6 +106,8 @@ def test_only_large_float32_products_on_the_cpu_go_to_onednn(monkeypatch):
 
 
 @pytest.mark.parametrize("capability", ["AVX512", "AVX2", "DEFAULT"])
-def test_onednn_serves_where_it_pays(monkeypatch, capability):
+@pytest.mark.parametrize("amd", [True, False])
+def test_onednn_serves_where_it_pays(monkeypatch, capability, amd):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert serves() == (capability == "AVX512" and has_onednn())
+    monkeypatch.setattr(products, "is_amd", lambda: amd)
+    assert serves() == (capability == "AVX512" and amd and has_onednn())
