@@ -1,8 +1,8 @@
 """This suite: the members of one AEVB cell through Lightning's Trainer, as `make figure1` runs it.
 
 One member trains on one thread in this process. Several are shared out over two processes of one
-thread each, which is what the runner does on two cores. Compiled members (`compile=true`) are trained
-one after another in each process, so the speed of the first is measured.
+thread each, which is what the runner does on two cores. Compiled members (`compile=true`) are
+trained one after another in each process, so the speed of the first is measured.
 """
 
 import multiprocessing
