@@ -370,6 +370,29 @@ def test_the_table_of_speeds_holds_the_committed_numbers():
         assert int(memory) == round(found["peak_memory_mib"])
 
 
+def test_compiled_curves_are_as_near_to_uncompiled_ones_as_the_docs_say():
+    compiled = ROOT / "results" / "reference" / "compiled" / "figure1" / "laptop"
+    manifest = json.loads((compiled / "manifest.json").read_text())
+    members = [member for cell in manifest["cells"] for member in cell["members"]]
+    assert len(members) == 36
+    assert all(one["compiled"] and one["git"]["dirty"] is False for one in members)
+    keys = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples"]
+    curves, plain = (
+        pd.read_csv(folder / "curves.csv") for folder in (compiled, REFERENCE / "laptop")
+    )
+    both = curves.merge(plain, on=keys, validate="1:1")
+    assert len(both) == len(curves) == len(plain)
+    ends = both[both["samples"] == both["samples"].max()]
+    off = (ends["value_x"] - ends["value_y"]).abs()
+    aevb, mnist = ends["algorithm"] == "aevb", ends["dataset"] == "mnist"
+    assert off[mnist & aevb & (ends["n_latent"] <= 20)].max() < 3e-3
+    assert off[mnist & aevb & (ends["n_latent"] <= 5)].max() < 9e-6
+    assert off[mnist & aevb].max() < 0.4
+    assert off[mnist & ~aevb].max() < 0.08
+    assert off[~mnist & aevb].groupby(ends["n_latent"]).max().between(0.9, 35).all()
+    assert off[~mnist & ~aevb].max() < 7
+
+
 def test_the_papers_method_is_as_near_to_quadrature_as_the_docs_say():
     table = pd.read_csv(FIGURE2 / "paper" / "comparison.csv").dropna(
         subset="hmc_kde_minus_quadrature"
