@@ -1,6 +1,6 @@
 """Minibatch steps compiled by torch (`compile=true`).
 
-Step by step, torch runs some two hundred operators, each of which reads and writes whole tensors.
+Step by step, torch runs about a hundred operators, each of which reads and writes whole tensors.
 `torch.compile` traces a step once, with its gradient and Adagrad's update, and generates the loops
 between the matrix products, each as one pass over the memory: C++ on a CPU, Triton on a GPU.
 """
