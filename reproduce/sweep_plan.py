@@ -71,10 +71,13 @@ class Rate:
         Summed over the members of its stack.
     seconds_per_mark
         What a point of the curves costs.
+    seconds_to_compile
+        What each stack's steps cost before they are taken.
     """
 
     samples_per_second: float
     seconds_per_mark: float
+    seconds_to_compile: float = 0.0
 
 
 def plan(jobs: Sequence[tuple[str, ...]], terminal: Console) -> list[Planned]:
@@ -113,8 +116,8 @@ def durations(planned: Sequence[Planned], divided: launchers.Division | None) ->
             continue
         ends = marks(job.samples, block_samples(job.cell))
         to_come = sum(mark > job.samples - max(left) for mark in ends)
-        at_marks = to_come * rate.seconds_per_mark * share / stack
-        found.append(max(left) * share / rate.samples_per_second + at_marks)
+        once = to_come * rate.seconds_per_mark + rate.seconds_to_compile
+        found.append(max(left) * share / rate.samples_per_second + once * share / stack)
     return found
 
 
@@ -167,7 +170,8 @@ def measure_rate(job: Job, stack: int) -> Rate:
     for values in algorithm.measure().values():
         values.tolist()  # waits for a GPU
     seconds_per_mark = time.perf_counter() - before
-    return Rate(stack * block / watch.seconds_per_block, seconds_per_mark)
+    seconds_to_compile = watch.times[1] - watch.times[0] if algorithm.is_compiled else 0.0
+    return Rate(stack * block / watch.seconds_per_block, seconds_per_mark, seconds_to_compile)
 
 
 class _Watch(pl.Callback):

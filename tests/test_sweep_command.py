@@ -157,6 +157,20 @@ def test_seeds_that_are_shared_by_two_processes_take_half_the_time(monkeypatch):
     assert (alone, split) == (pytest.approx(400.0), pytest.approx(200.0))
 
 
+def test_compiled_members_are_trained_and_compiled_one_after_another(monkeypatch):
+    monkeypatch.setattr(
+        sweep_plan, "measure_rate", lambda job, stack: Rate(1000.0 * stack, 0.0, 10.0)
+    )
+    given = ("data=digits", "model.n_hidden=20", "tracking=off", "seeds=4", "samples=100000")
+    given += ("device=cpu",)
+    planned = plan(
+        [(*given, f"compile={compiled}") for compiled in ("false", "true")], cli.console()
+    )
+    together, alone = durations(planned, Division(1, 2))
+    assert together == pytest.approx(100.0 + 10.0)
+    assert alone == pytest.approx(2 * (100.0 + 10.0))
+
+
 def test_a_cell_that_is_lost_fails_again_when_the_sweep_is_repeated(run):
     lost = ["algorithm.warmup_steps=0", "algorithm.step_size=1e9", "data=digits_continuous"]
     for _ in range(2):
