@@ -161,8 +161,7 @@ def test_compiled_members_are_trained_and_compiled_one_after_another(monkeypatch
     monkeypatch.setattr(
         sweep_plan, "measure_rate", lambda job, stack: Rate(1000.0 * stack, 0.0, 10.0)
     )
-    given = ("data=digits", "model.n_hidden=20", "tracking=off", "seeds=4", "samples=100000")
-    given += ("device=cpu",)
+    given = ("data=digits", "device=cpu", "tracking=off", "seeds=4", "samples=100000")
     planned = plan(
         [(*given, f"compile={compiled}") for compiled in ("false", "true")], cli.console()
     )
