@@ -64,7 +64,7 @@ class Algorithm(pl.LightningModule):
     """Whether q(z|x) means anything after training."""
     graphs_allowed: ClassVar[bool] = True
     """Whether `step` may be compiled, or captured in a CUDA graph: it does the same operations
-    every time and never waits for the device."""
+    every time, depends on no Python value that changes, and never waits for the device."""
 
     model: Autoencoder
     samples_seen: Tensor

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
+from reproduce.runtime import is_out_of_memory
 
 Step = Callable[[Mapping[str, Tensor]], Tensor]
 
@@ -61,6 +62,8 @@ class CompiledStep:
         try:
             found = self._run(noise)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise UserError(
                 f"compile=true, but torch could not compile {self._what}. It needs a C++ compiler "
                 "on a CPU (CXX names it), room for temporary files, and steps that never wait "
