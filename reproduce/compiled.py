@@ -5,16 +5,25 @@ Step by step, torch runs about a hundred operators, each of which reads and writ
 between the matrix products, each as one pass over the memory: C++ on a CPU, Triton on a GPU.
 """
 
-from collections.abc import Callable, Mapping
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo.config
 from torch import Tensor
 
 from reproduce.errors import UserError
 from reproduce.runtime import is_out_of_memory
 
 Step = Callable[[Mapping[str, Tensor]], Tensor]
+FOLDER = "aevb-compiled-"  # its process's number and something random follow
 
 
 class CompiledStep:
@@ -38,9 +47,9 @@ class CompiledStep:
             return step(noise)
 
         # torch keeps what it compiled with the code, which two stacks of members must not share:
-        # nothing is checked at a call whether it was compiled for this one.
+        # no tensor is checked at a call whether it was compiled for this one.
         run.__code__ = run.__code__.replace()
-        options: dict[str, Any] = {"guard_filter_fn": _none_of_them}
+        options: dict[str, Any] = {"guard_filter_fn": _only_python_values}
         if device.type == "cpu":
             # One process, so that none is left where this one is killed.
             options |= {"cpp_wrapper": True, "cpp.threads": threads, "compile_threads": 1}
@@ -57,37 +66,81 @@ class CompiledStep:
             Where torch cannot compile it.
         """
         if self._ready:
-            return self._run(noise)
-        _allow_gradients()
+            return self._again(noise)
         try:
+            # What Dynamo leaves out in torch's releases: code that calls `torch.autograd.grad`.
+            torch._dynamo.config.trace_autograd_ops = True
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_folder_of(os.getpid()))
             found = self._run(noise)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise UserError(
                 f"compile=true, but torch could not compile {self._what}. It needs a C++ compiler "
-                "on a CPU (CXX names it), room for temporary files, and steps that never wait "
-                "for a number (docs/add-a-method.md); compile=false trains without. torch says: "
-                f"{_reason(error)}"
+                "(CXX names it), the program openssl, 200 MB for temporary files (TMPDIR says "
+                "where), and steps that never wait for a number (docs/add-a-method.md); "
+                f"compile=false trains without. torch says: {_reason(error)}"
             ) from error
         self._ready = True
         return found
 
+    def _again(self, noise: Mapping[str, Tensor]) -> Tensor:
+        """Take the step that is compiled already, or refuse where it is another one by now."""
+        with torch.compiler.set_stance("fail_on_recompile"):
+            try:
+                return self._run(noise)
+            except RuntimeError as error:
+                if "fail_on_recompile" not in str(error):
+                    raise
+                raise UserError(
+                    f"compile=true, but {self._what} depend on a Python value that changes from "
+                    "step to step; set graphs_allowed = False in the class "
+                    "(docs/add-a-method.md), or train with compile=false."
+                ) from error
 
-def _none_of_them(guards: list[object]) -> list[bool]:
-    """Check nothing at a call: within a stack no shape and no setting ever changes."""
-    return [False] * len(guards)
+
+def _only_python_values(guards: Sequence[Any]) -> list[bool]:
+    """Choose what is checked at a call: numbers that a method might change, and no tensor.
+
+    Within a stack no shape ever changes, and to check all of them took a tenth of a step.
+    """
+    return [guard.guard_type in ("EQUALS_MATCH", "CONSTANT_MATCH") for guard in guards]
 
 
-def _allow_gradients() -> None:
-    """Let torch compile what calls `torch.autograd.grad`, which is off in its releases."""
-    import torch._dynamo.config  # not before it is needed: half a second
+@cache
+def _folder_of(process: int) -> Path:
+    """Make a folder for what this process compiles; remove those of processes that are gone.
 
-    torch._dynamo.config.trace_autograd_ops = True
+    torch's own folder is shared and kept: a process killed while the compiler links would leave a
+    broken library there, which every later one would load.
+    """
+    parent = Path(tempfile.gettempdir())
+    for folder in parent.glob(f"{FOLDER}*"):
+        found = re.match(rf"{FOLDER}(\d+)-", folder.name)
+        if found and not _is_alive(int(found[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{process}-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # where the signal below would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _reason(error: BaseException) -> str:
-    """What kind of fault it was, and what torch says of it first."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    said = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    """What kind of fault it was in the end, and the line of it that says what."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"No space|error:|not found|No such", line)]
+    said = ": ".join([type(error).__name__, *(telling or lines)[:1]])
     return said if said.endswith((".", "!", "?")) else f"{said}."

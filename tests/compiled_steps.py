@@ -38,13 +38,29 @@ def errors(name: str, decoder: str, onednn: bool) -> dict[str, dict[str, float]]
         bounds = {"eager": eager._take(noise), "compiled": compiled._compiled(noise)}
         wide = {key: values.double() for key, values in noise.items() if key != "index"}
         reference = exact.step(exact.pixels(noise["index"]).double(), wide)
-    return {
+    # Another stack of the same sizes, after the first in the same process.
+    twins = [
+        algorithm(
+            name, images, (7, 8), decoder=getattr(decoders, decoder), step_size=0.05, **settings
+        )
+        for _ in range(2)
+    ]
+    twins[1].compile_steps()
+    for step in range(STEPS):
+        noise = {key: values[:, step] for key, values in drawn.items()}
+        for take in (twins[0]._take, twins[1]._compiled):
+            take(noise)
+    found = {
         way: {
             "weight": (parameters(built) - parameters(exact)).abs().max().item(),
             "bound": (bounds[way] - reference).abs().max().item(),
         }
         for way, built in (("eager", eager), ("compiled", compiled))
     }
+    found["second stack"] = {
+        "weight": (parameters(twins[0]) - parameters(twins[1])).abs().max().item()
+    }
+    return found
 
 
 if __name__ == "__main__":

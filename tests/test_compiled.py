@@ -7,8 +7,10 @@ as functions do in the other tests.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -25,16 +27,13 @@ needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler"
 )
 WARM_UP = "algorithm.warmup_steps=15"  # ends within a block
-STEPS_OF_ITS_OWN = """
-import torch
-from reproduce.aevb import AEVB
-
-class Waiting(AEVB):
-    graphs_allowed = {allowed}
-
-    def step(self, x, noise):
+WAITS = """
         bound = super().step(x, noise)
         return -bound if bound.sum().item() > 0 else bound
+"""
+CHANGES = """
+        self.taken = getattr(self, "taken", 0) + 1
+        return super().step(x, noise) * min(1.0, self.taken / 100)
 """
 
 
@@ -86,6 +85,7 @@ def test_compiled_steps_are_as_near_to_float64_as_eager_ones(name, decoder, libr
     for what, most in {"weight": 1e-3, "bound": 1e-3}.items():
         assert found["eager"][what] < most
         assert found["compiled"][what] < 2 * found["eager"][what] + 1e-5
+    assert found["second stack"]["weight"] < 1e-3
 
 
 @needs_compiler
@@ -116,7 +116,9 @@ def test_a_member_is_the_same_whole_or_in_pieces_and_whatever_is_trained_beside_
     assert len(set(ends[0])) == 4
 
     eager = trained(tmp_path / "eager", *cell, "seeds=2")
-    assert not eager[2]["value"].equals(whole[2]["value"])  # rounding grows; see above how much
+    off = abs(eager[2]["value"] - whole[2]["value"]).max()
+    assert off > 0  # other rounding, which training amplifies where pixels are Gaussian
+    assert data != "digits" or off < 0.05  # nats
     said = [store.manifest(name, 0) for store, name, _ in (whole, eager)]
     assert [manifest["compiled"] for manifest in said] == [True, False]
     assert [manifest["sessions"][0]["compiled"] for manifest in said] == [True, False]
@@ -124,32 +126,63 @@ def test_a_member_is_the_same_whole_or_in_pieces_and_whatever_is_trained_beside_
 
 
 def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path):
-    cache = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}  # else it may be there already
-    done = command(tmp_path, "samples=2000", "seeds=1", "compile=true", CXX="/no/such/c++", **cache)
+    done = command(tmp_path, "samples=2000", "seeds=1", "compile=true", CXX="/no/such/c++")
     assert done.returncode
     assert "compile=true, but torch could not compile the steps of AEVB." in done.stderr
-    assert "needs a C++ compiler on a CPU (CXX names it)" in done.stderr
-    assert "InvalidCxxCompiler: " in done.stderr
+    assert "needs a C++ compiler (CXX names it)" in done.stderr
+    assert "InvalidCxxCompiler: No working C++ compiler found" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_steps_that_wait_for_a_number_are_refused_or_left_as_they_are(allowed, tmp_path):
+@needs_compiler
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (WAITS, "steps that never wait for a number"),
+        (CHANGES, "depend on a Python value that changes from step to step"),
+    ],
+    ids=["waits", "changes"],
+)
+def test_steps_that_cannot_be_compiled_are_refused_or_left_as_they_are(body, said, tmp_path):
     (tmp_path / "algorithm").mkdir()
     own = (ROOT / "conf" / "algorithm" / "aevb.yaml").read_text()
-    own = own.replace("reproduce.aevb.AEVB", "waiting.Waiting").replace("name: aevb", "name: wait")
-    (tmp_path / "algorithm" / "wait.yaml").write_text(own)
-    (tmp_path / "waiting.py").write_text(STEPS_OF_ITS_OWN.format(allowed=allowed))
-    given = ("algorithm=wait", "samples=2000", "seeds=1", "compile=true")
-    done = command(tmp_path, *given, METHODS=str(tmp_path))
-    if allowed:
-        assert done.returncode
-        assert "torch could not compile the steps of Waiting." in done.stderr
-        assert "steps that never wait for a number" in done.stderr
+    own = own.replace("reproduce.aevb.AEVB", "method.Own").replace("name: aevb", "name: own")
+    (tmp_path / "algorithm" / "own.yaml").write_text(own)
+    for allowed in (True, False):
+        code = (
+            f"from reproduce.aevb import AEVB\n\nclass Own(AEVB):\n    graphs_allowed = {allowed}\n"
+        )
+        (tmp_path / "method.py").write_text(f"{code}\n    def step(self, x, noise):{body}")
+        given = ("algorithm=own", "samples=3000", "seeds=1", "compile=true")
+        done = command(tmp_path / str(allowed), *given, METHODS=str(tmp_path))
         assert "Traceback" not in done.stderr
-    else:
-        assert done.returncode == 0, done.stderr
-        assert "training (1/1 jobs)" in done.stderr + done.stdout
+        assert (said in done.stderr) is allowed
+        assert bool(done.returncode) is allowed, done.stderr
+
+
+@needs_compiler
+def test_what_a_killed_process_left_of_a_compilation_is_never_loaded(tmp_path):
+    """torch would load a library that a killed linker left empty for ever after."""
+    cell = ("samples=3000", "seeds=1", "compile=true")
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "reproduce", *arguments(tmp_path / "results", *cell)],
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("aevb-compiled-*/*/*.cpp")):
+        assert begun.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    (left,) = tmp_path.glob("aevb-compiled-*")
+    for source in left.glob("*/*.cpp"):
+        source.with_suffix(".so").write_bytes(b"")
+        source.with_suffix(".main.so").write_bytes(b"")
+    done = command(tmp_path / "results", *cell, TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("aevb-compiled-*"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
