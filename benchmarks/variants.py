@@ -71,12 +71,23 @@ VARIANTS = {
         (*_PEER_THREADS, "--compile"),
     ),
     "lightning": Variant("Lightning", "benchmarks.peers.lightning", _PEER_THREADS),
+    "lightning_processes": Variant(
+        "Lightning, 2 processes x 1 thread",
+        "benchmarks.peers.side_by_side",
+        (*_PEER_THREADS, "lightning"),
+    ),
     "pyro": Variant("Pyro SVI", "benchmarks.peers.pyro_svi", _PEER_THREADS, ("pyro",)),
     "jax_1": Variant("JAX, jit + scan", "benchmarks.peers.jax_scan", _PEER_THREADS, _JAX),
     "jax_4": Variant(
         "JAX, jit + scan, vmap over 4",
         "benchmarks.peers.jax_scan",
         (*_PEER_THREADS, "--members", "4"),
+        _JAX,
+    ),
+    "jax_processes": Variant(
+        "JAX, jit + scan, 2 processes x 1 thread",
+        "benchmarks.peers.side_by_side",
+        (*_PEER_THREADS, "jax_scan"),
         _JAX,
     ),
     "ceiling_threads": Variant(
