@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from reproduce.errors import UserError
 
 RESULTS = Path(__file__).parents[1] / "results"
 INTERRUPTED = 130  # the exit status of a program ended by Ctrl-C
+QUIET = 0.5  # processes running on average, at most, while nothing is measured yet
 
 
 def parser(
@@ -32,7 +34,16 @@ def parser(
         "--seconds", type=positive_seconds, default=seconds, help="time measured in each run"
     )
     result.add_argument("--output", type=Path, default=output, help="where the JSON goes")
+    result.set_defaults(load_before=load())
     return result
+
+
+def load() -> float:
+    """How many processes have been running on average in the last minute (0 if not known)."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):  # not on every system
+        return 0.0
 
 
 def run_in_turn(
@@ -45,6 +56,12 @@ def run_in_turn(
     UserError
         Where a program fails.
     """
+    terminal = Console(stderr=True)
+    if load() > QUIET:
+        terminal.print(
+            f"Other programs are running (load average {load():.1f}): the speeds will be too low.",
+            highlight=False,
+        )
     runs: dict[str, list[Measurement]] = {name: [] for name in programs}
     columns = (
         TextColumn("{task.description:<40}"),
@@ -54,7 +71,6 @@ def run_in_turn(
         TimeRemainingColumn(),
     )
     # The speed estimate must span many runs: they take seconds each.
-    terminal = Console(stderr=True)
     with Progress(
         *columns, console=terminal, speed_estimate_period=3600, transient=True
     ) as progress:
@@ -68,10 +84,14 @@ def run_in_turn(
 
 
 def circumstances(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what a file of results says besides them: the machine, the date and the settings."""
+    """Return what a file of results says besides them: the machine, the date and the settings.
+
+    `load_before` is how many processes ran on average in the minute before the first run.
+    """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     settings = {"repeats": options.repeats, "seconds": options.seconds}
-    return {"machine": {**machine(), "date": now}, "settings": settings}
+    described = {**machine(), "date": now, "load_before": options.load_before}
+    return {"machine": described, "settings": settings}
 
 
 def status_of(work: Callable[[], None]) -> int:

@@ -36,7 +36,8 @@ class Bar:
 
 BARS = {
     "over_lightning": Bar("Lightning", ("lightning",), 3.0),
-    "over_jax": Bar("the best JAX", ("jax_1", "jax_4", "jax_processes"), 1.3),
+    "over_jax": Bar("the better JAX program", ("jax_1", "jax_4"), 1.3),
+    "over_jax_processes": Bar("two JAX processes", ("jax_processes",), 1.3),
     "of_ceiling": Bar("the ceiling", CEILINGS, 0.65),
 }
 
