@@ -18,6 +18,8 @@ from typing import Any
 import torch
 import torch._dynamo.config
 from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.compile_fx import compile_fx
 
 from reproduce.errors import UserError
 from reproduce.runtime import is_out_of_memory
@@ -49,11 +51,14 @@ class CompiledStep:
         # torch keeps what it compiled with the code, which two stacks of members must not share:
         # no tensor is checked at a call whether it was compiled for this one.
         run.__code__ = run.__code__.replace()
-        options: dict[str, Any] = {"guard_filter_fn": _only_python_values}
+        self._options: dict[str, Any] = {}
         if device.type == "cpu":
             # One process, so that none is left where this one is killed.
-            options |= {"cpp_wrapper": True, "cpp.threads": threads, "compile_threads": 1}
-        self._run = torch.compile(run, fullgraph=True, dynamic=False, options=options)
+            self._options = {"cpp_wrapper": True, "cpp.threads": threads, "compile_threads": 1}
+        checked: dict[str, Any] = {"guard_filter_fn": _only_python_values}
+        self._run = torch.compile(
+            run, fullgraph=True, dynamic=False, backend=self._generate, options=checked
+        )
         self._what = what
         self._ready = False
 
@@ -86,17 +91,26 @@ class CompiledStep:
 
     def _again(self, noise: Mapping[str, Tensor]) -> Tensor:
         """Take the step that is compiled already, or refuse where it is another one by now."""
-        with torch.compiler.set_stance("fail_on_recompile"):
-            try:
-                return self._run(noise)
-            except RuntimeError as error:
-                if "fail_on_recompile" not in str(error):
-                    raise
-                raise UserError(
-                    f"compile=true, but {self._what} depend on a Python value that changes from "
-                    "step to step; set graphs_allowed = False in the class "
-                    "(docs/add-a-method.md), or train with compile=false."
-                ) from error
+        try:
+            return self._run(noise)
+        except BackendCompilerFailed as error:
+            if not isinstance(error.inner_exception, _AnotherStep):
+                raise
+            raise UserError(
+                f"compile=true, but {self._what} depend on a Python value that changes from "
+                "step to step; set graphs_allowed = False in the class "
+                "(docs/add-a-method.md), or train with compile=false."
+            ) from error
+
+    def _generate(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        """Compile what was traced, by torch's own compiler, the first time that it was."""
+        if self._ready:
+            raise _AnotherStep
+        return compile_fx(graph, inputs, config_patches=self._options)
+
+
+class _AnotherStep(Exception):
+    """A step was traced again."""
 
 
 def _only_python_values(guards: Sequence[Any]) -> list[bool]:

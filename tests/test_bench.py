@@ -102,6 +102,21 @@ def test_a_program_that_fails_or_measures_nothing_ends_in_a_sentence():
         run("silent", Variant("", "platform"), 0.01)
 
 
+def test_no_program_inherits_what_this_suite_sets_for_itself(monkeypatch):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # as `reproduce` does
+    given = {}
+
+    def recorded(arguments, env, **rest):
+        given.update(env)
+        measured = json.dumps(Measurement(1.0, 1.0)._asdict())
+        return subprocess.CompletedProcess(arguments, 0, measured, "")
+
+    monkeypatch.setattr(subprocess, "run", recorded)
+    run("any", Variant("", "platform"), 0.01)
+    assert "GOMP_SPINCOUNT" not in given
+    assert given["OMP_NUM_THREADS"] == "2"
+
+
 def test_a_program_is_measured_in_a_process_of_its_own():
     found = run("ceiling", Variant("", "benchmarks.peers.ceiling", ("--members", "1")), 0.01)
     assert found.samples_per_second > 0
