@@ -91,17 +91,17 @@ VARIANTS = {
         _JAX,
     ),
     "ceiling_threads": Variant(
-        "products alone (MKL), 1 process x 2 threads",
+        "products (MKL), 1 process x 2 threads",
         "benchmarks.peers.ceiling",
         (*_CEILING, "--processes", "1"),
     ),
     "ceiling_processes": Variant(
-        "products alone (MKL), 2 processes x 1 thread",
+        "products (MKL), 2 processes x 1 thread",
         "benchmarks.peers.ceiling",
         (*_CEILING, "--processes", "2"),
     ),
     "ceiling_onednn": Variant(
-        "products alone (oneDNN), 2 processes x 1 thread",
+        "products (oneDNN), 2 processes x 1 thread",
         "benchmarks.peers.ceiling",
         (*_CEILING, "--processes", "2", "--library", "onednn"),
     ),

@@ -72,7 +72,8 @@ class Rate:
     seconds_per_mark
         What a point of the curves costs.
     seconds_to_compile
-        What each stack's steps cost before they are taken.
+        What a process's first stack costs before its steps are taken; for the next ones torch
+        finds most of it done.
     """
 
     samples_per_second: float
@@ -116,8 +117,9 @@ def durations(planned: Sequence[Planned], divided: launchers.Division | None) ->
             continue
         ends = marks(job.samples, block_samples(job.cell))
         to_come = sum(mark > job.samples - max(left) for mark in ends)
-        once = to_come * rate.seconds_per_mark + rate.seconds_to_compile
-        found.append(max(left) * share / rate.samples_per_second + once * share / stack)
+        training = max(left) * share / rate.samples_per_second
+        measuring = to_come * rate.seconds_per_mark * share / stack
+        found.append(training + measuring + rate.seconds_to_compile)
     return found
 
 

@@ -333,7 +333,6 @@ class Recorder(pl.Callback):
                 "stacked_with": len(self.seeds),
                 "device": device_name(algorithm.device),
                 "threads": self.job.threads,
-                "compiled": algorithm.is_compiled,
                 **algorithm.facts(),
                 "data": {"source": self.images.source, "sha256": self.images.checksum},
                 **provenance(),

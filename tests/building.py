@@ -4,6 +4,7 @@ import torch
 
 from baselines.wake_sleep import WakeSleep
 from reproduce.aevb import AEVB
+from reproduce.models import products
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.decoders import BernoulliDecoder
 from reproduce.models.encoder import GaussianEncoder
@@ -35,3 +36,12 @@ def parameters(module, member=None):
     """All parameters as one vector, of one member or of the stack."""
     values = [p if member is None else p[member] for p in module.parameters()]
     return torch.cat([value.detach().flatten() for value in values])
+
+
+def has_onednn():
+    """Tell whether this build of torch has oneDNN's operator for linear layers."""
+    try:
+        products.single_product(torch.ones(2, 2), torch.ones(2, 2))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True

@@ -157,7 +157,9 @@ def test_seeds_that_are_shared_by_two_processes_take_half_the_time(monkeypatch):
     assert (alone, split) == (pytest.approx(400.0), pytest.approx(200.0))
 
 
-def test_compiled_members_are_trained_and_compiled_one_after_another(monkeypatch):
+def test_compiled_members_are_trained_one_after_another_and_the_first_is_compiled_in_full(
+    monkeypatch,
+):
     monkeypatch.setattr(
         sweep_plan, "measure_rate", lambda job, stack: Rate(1000.0 * stack, 0.0, 10.0)
     )
@@ -167,7 +169,7 @@ def test_compiled_members_are_trained_and_compiled_one_after_another(monkeypatch
     )
     together, alone = durations(planned, Division(1, 2))
     assert together == pytest.approx(100.0 + 10.0)
-    assert alone == pytest.approx(2 * (100.0 + 10.0))
+    assert alone == pytest.approx(2 * 100.0 + 10.0)
 
 
 def test_a_cell_that_is_lost_fails_again_when_the_sweep_is_repeated(run):

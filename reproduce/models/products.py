@@ -2,10 +2,10 @@
 
 torch multiplies float32 matrices with MKL, which left AVX-512 unused on the AMD processor that we
 measured on; oneDNN, which torch brings as well, used it and was twice as fast. On an AMD processor
-without AVX-512 training was an eighth slower with it, on Intel's with AVX-512 a sixth. torch's one
-way to it for float32 is the operator that its compiler calls for linear layers, so this is the only
-file that knows it. Where the operator does not serve (on a GPU, in float64, on other processors),
-`torch.bmm` does the same.
+without AVX-512 training was an eighth slower with it, and on an Intel processor with AVX-512 its
+products were slower than MKL's as well. torch's one way to it for float32 is the operator that its
+compiler calls for linear layers, so this is the only file that knows it. Where the operator does
+not serve (on a GPU, in float64, on other processors), `torch.bmm` does the same.
 """
 
 from functools import cache

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from building import has_onednn
 
 from reproduce.models import products
 
@@ -19,14 +20,6 @@ def closest(found, exact):
 
 
 serves = products._probed.__wrapped__
-
-
-def has_onednn():
-    try:
-        products.single_product(torch.ones(2, 2), torch.ones(2, 2))
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return True
 
 
 @pytest.fixture(params=[True, False] if has_onednn() else [False], autouse=True)
