@@ -44,7 +44,7 @@ TITLES = {
     "loop": "a picture at a time, all samples at once",
     "loop_100": "a picture at a time, 100 samples at a time",
     "hmc": "this suite's HMC, 10 leapfrog steps",
-    "products": "the matrix products of a gradient alone, as this suite makes them",
+    "products": "the products of a gradient alone, as this suite makes them",
     "products_mkl": "the same by torch.bmm",
 }
 
@@ -140,15 +140,16 @@ def table(found: dict[str, list[float]]) -> Table:
     for name in ("program", "unit"):
         result.add_column(name, no_wrap=True)
     for name in ("a second", "slowest - fastest", "ratio"):
-        result.add_column(name, justify="right")
+        result.add_column(name, justify="right", no_wrap=True)
     for name, title in TITLES.items():
         chains = name in ("hmc", "products", "products_mkl")
         base = medians["products" if chains else "loop"]
+        digits = 0 if chains else 1
         result.add_row(
             title,
             "gradients" if chains else f"images, K = {K:,}",
-            f"{medians[name]:,.1f}",
-            f"{min(found[name]):,.1f} - {max(found[name]):,.1f}",
+            f"{medians[name]:,.{digits}f}",
+            f"{min(found[name]):,.{digits}f} - {max(found[name]):,.{digits}f}",
             f"{medians[name] / base:.2f}",
         )
     return result

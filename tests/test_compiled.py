@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from building import has_onednn
 
+from building import has_onednn
 from reproduce import config
 from reproduce.checkpoints import read_checkpoint
 from reproduce.store import Store

@@ -157,7 +157,7 @@ def test_seeds_that_are_shared_by_two_processes_take_half_the_time(monkeypatch):
     assert (alone, split) == (pytest.approx(400.0), pytest.approx(200.0))
 
 
-def test_compiled_members_are_trained_one_after_another_and_the_first_is_compiled_in_full(
+def test_compiled_members_are_trained_one_by_one_and_the_first_compiled_in_full(
     monkeypatch,
 ):
     monkeypatch.setattr(

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from building import has_onednn
 
+from building import has_onednn
 from reproduce.models import products
 
 SIZES = [(100, 784, 500), (100, 500, 784), (100, 560, 200), (100, 200, 560), (77, 64, 65)]
