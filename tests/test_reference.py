@@ -345,6 +345,14 @@ def test_readme_and_docs_quote_the_speeds_of_the_estimators_that_were_measured()
     )
 
 
+def test_docs_quote_how_time_grew():
+    growth = json.loads((ROOT / "results" / "reference" / "growth.json").read_text())["exponents"]
+    speed = " ".join((ROOT / "docs" / "speed.md").read_text(encoding="utf-8").split())
+    assert f"(exponent {growth['members']['one_thread']:.2f} on one thread), hardly" in speed
+    assert f"in proportion to N_train ({growth['n_train']['mcem']:.2f};" in speed
+    assert max(growth["n_latent"].values()) < 0.1  # "hardly with N_z"
+
+
 def test_readme_and_docs_show_the_verdicts_on_the_committed_results():
     findings = check_all(gather(ROOT / "results" / "reference"))
     assert summary_table(findings) in (ROOT / "README.md").read_text(encoding="utf-8")
