@@ -25,14 +25,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.installed-bench
-OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
+FOLDER = $(if $(filter-out results,$(RESULTS)),'results=$(RESULTS)')
+OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 .PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  METHODS=folder  ARGS='any Hydra overrides'"
+	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  RESULTS=folder  METHODS=folder  ARGS='any Hydra overrides'"
 
 install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
 
@@ -55,10 +56,10 @@ samples: $(INSTALLED) ## The paper's Figure 5: random samples at several N_z; an
 	$(PY) -m reproduce.figure figure=samples $(OVERRIDES)
 
 step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
-	$(PY) -m reproduce.step_sizes selection=$(SELECTION) $(ARGS)
+	$(PY) -m reproduce.step_sizes selection=$(SELECTION) $(FOLDER) $(ARGS)
 
 ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), see conf/ablation
-	$(PY) -m reproduce.ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(ARGS)
+	$(PY) -m reproduce.ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.n_latent=3,5' LAUNCHER=joblib|basic|submitit_local|...
 	$(PY) -m reproduce.sweep hydra/launcher=$(LAUNCHER) $(OVERRIDES) $(SWEEP)
@@ -79,7 +80,7 @@ report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results 
 	$(PY) -m reproduce.report '$(RESULTS)'
 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
-	$(PY) -m reproduce.dashboard $(ARGS)
+	$(PY) -m reproduce.dashboard $(FOLDER) $(ARGS)
 
 bench: $(PEERS) ## Measure training beside PyTorch, Lightning, JAX and Pyro; estimators; growth
 	$(PY) -m benchmarks.bench $(ARGS)

@@ -117,7 +117,7 @@ def run(name: str, variant: Variant, seconds: float) -> Measurement:
         Where the process fails, hangs, or prints no measurement.
     """
     arguments = ["-m", variant.module, *variant.options, "--seconds", f"{seconds:g}"]
-    # What this suite sets for itself is no business of its peers: it halves the speed of some.
+    # What this suite sets for itself is no business of its peers: it costs some 40 % of theirs.
     inherited = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     threads = {"OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
     try:

@@ -7,6 +7,7 @@ between the matrix products, each as one pass over the memory: C++ on a CPU, Tri
 
 import atexit
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -18,14 +19,14 @@ from typing import Any
 import torch
 import torch._dynamo.config
 from torch import Tensor
-from torch._dynamo.exc import BackendCompilerFailed
+from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.compile_fx import compile_fx
 
 from reproduce.errors import UserError
 from reproduce.runtime import is_out_of_memory
 
 Step = Callable[[Mapping[str, Tensor]], Tensor]
-FOLDER = "aevb-compiled-"  # its process's number and something random follow
+FOLDER = f"aevb-compiled-{platform.node()}-"  # its process's number and something random follow
 
 
 class CompiledStep:
@@ -48,14 +49,20 @@ class CompiledStep:
         def run(noise: Mapping[str, Tensor]) -> Tensor:
             return step(noise)
 
-        # torch keeps what it compiled with the code, which two stacks of members must not share:
-        # no tensor is checked at a call whether it was compiled for this one.
+        # torch keeps what it compiled with the code, and no more than a few of them: each stack
+        # has code of its own, since one process compiles many.
         run.__code__ = run.__code__.replace()
         self._options: dict[str, Any] = {}
         if device.type == "cpu":
             # One process, so that none is left where this one is killed.
-            self._options = {"cpp_wrapper": True, "cpp.threads": threads, "compile_threads": 1}
-        checked: dict[str, Any] = {"guard_filter_fn": _only_python_values}
+            self._options = {
+                "cpp_wrapper": True,
+                "cpp.threads": threads,
+                "compile_threads": 1,
+                # 150 MB a compiler command, for good, in torch's shared folder.
+                "cpp_cache_precompile_headers": False,
+            }
+        checked: dict[str, Any] = {"guard_filter_fn": _all_but_tensors}
         self._run = torch.compile(
             run, fullgraph=True, dynamic=False, backend=self._generate, options=checked
         )
@@ -82,8 +89,8 @@ class CompiledStep:
                 raise
             raise UserError(
                 f"compile=true, but torch could not compile {self._what}. It needs a C++ compiler "
-                "(CXX names it), the program openssl, 200 MB for temporary files (TMPDIR says "
-                "where), and steps that never wait for a number (docs/add-a-method.md); "
+                "(CXX names it), a few MB for temporary files (TMPDIR says where), and steps that "
+                "never wait for a number (docs/add-a-method.md); "
                 f"compile=false trains without. torch says: {_reason(error)}"
             ) from error
         self._ready = True
@@ -93,9 +100,7 @@ class CompiledStep:
         """Take the step that is compiled already, or refuse where it is another one by now."""
         try:
             return self._run(noise)
-        except BackendCompilerFailed as error:
-            if not isinstance(error.inner_exception, _AnotherStep):
-                raise
+        except TorchDynamoException as error:  # traced again, if it could be
             raise UserError(
                 f"compile=true, but {self._what} depend on a Python value that changes from "
                 "step to step; set graphs_allowed = False in the class "
@@ -113,12 +118,12 @@ class _AnotherStep(Exception):
     """A step was traced again."""
 
 
-def _only_python_values(guards: Sequence[Any]) -> list[bool]:
-    """Choose what is checked at a call: numbers that a method might change, and no tensor.
+def _all_but_tensors(guards: Sequence[Any]) -> list[bool]:
+    """Choose what is checked at a call: all that a method might change but its tensors.
 
     Within a stack no shape ever changes, and to check all of them took a tenth of a step.
     """
-    return [guard.guard_type in ("EQUALS_MATCH", "CONSTANT_MATCH") for guard in guards]
+    return [guard.guard_type != "TENSOR_MATCH" for guard in guards]
 
 
 @cache
@@ -130,7 +135,7 @@ def _folder_of(process: int) -> Path:
     """
     parent = Path(tempfile.gettempdir())
     for folder in parent.glob(f"{FOLDER}*"):
-        found = re.match(rf"{FOLDER}(\d+)-", folder.name)
+        found = re.match(rf"{re.escape(FOLDER)}(\d+)-", folder.name)
         if found and not _is_alive(int(found[1])):
             shutil.rmtree(folder, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{process}-"))

@@ -7,9 +7,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -217,7 +218,8 @@ class _Board:
             if split in ends
         )
         label = f"{job.cell.dataset:<17} N_z={job.cell.n_latent:<4}{job.cell.algorithm:<11}"
-        reach = f"{last_mark(job):.1e} samples"
+        seeds = f"seed{'s' * (len(job.seeds) > 1)} {', '.join(map(str, job.seeds))}"
+        reach = f"{seeds:<11} {last_mark(job):.1e} samples"
         self.console.print(f"{label} {reach}   {shown}   nats", highlight=False)
 
 
@@ -280,7 +282,8 @@ def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
     stopping = context.RawValue(ctypes.c_bool, False)
     reporters = [board.reporter(job) for job in jobs]
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, stopping))
-    futures = {pool.submit(_train_in_worker, n, job): n for n, job in enumerate(jobs)}
+    with _interrupts_ignored():  # which the processes, started here, inherit while they import
+        futures = {pool.submit(_train_in_worker, n, job): n for n, job in enumerate(jobs)}
     try:
         _follow(futures, reports, reporters, lambda n: board.finished(jobs[n]))
     except BaseException as error:
@@ -293,6 +296,18 @@ def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
             ) from error
         raise
     pool.shutdown()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # where none arrive
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end(processes: Sequence[BaseProcess], pool: ProcessPoolExecutor) -> None:
