@@ -26,6 +26,7 @@ from reproduce.training import Job, train
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
 FIGURE2 = ROOT / "results" / "reference" / "figure2"
+COMPILED = ROOT / "results" / "reference" / "compiled" / "figure1"
 ABLATIONS = sorted(
     f"ablations/{table.parent.name}"
     for table in (ROOT / "results" / "reference" / "ablations").glob("*/table.md")
@@ -142,6 +143,7 @@ def test_docs_show_the_tables_that_the_commands_print():
         assert tables(folder) in results
     assert tables(REFERENCE / "desktop", 1e7) in results
     assert tables(REFERENCE / "paper", 5e7) in results
+    assert tables(COMPILED / "paper", 1e8) in results
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert tables(REFERENCE / "desktop", 1e7) in readme
     assert tables(FIGURE2 / "paper") in readme
@@ -408,7 +410,7 @@ def test_the_table_of_speeds_holds_the_committed_numbers():
 
 
 def test_compiled_curves_are_as_near_to_uncompiled_ones_as_the_docs_say():
-    compiled = ROOT / "results" / "reference" / "compiled" / "figure1" / "laptop"
+    compiled = COMPILED / "laptop"
     manifest = json.loads((compiled / "manifest.json").read_text())
     members = [member for cell in manifest["cells"] for member in cell["members"]]
     assert len(members) == 36
@@ -429,6 +431,23 @@ def test_compiled_curves_are_as_near_to_uncompiled_ones_as_the_docs_say():
     assert off[mnist & ~aevb].max() < 0.08
     assert off[~mnist & aevb].groupby(ends["n_latent"]).max().between(0.9, 35).all()
     assert off[~mnist & ~aevb].max() < 7
+
+
+def test_the_longest_run_on_mnist_is_as_near_to_the_published_curves_as_the_docs_say():
+    manifest = json.loads((COMPILED / "paper" / "manifest.json").read_text())
+    ((member,),) = (cell["members"] for cell in manifest["cells"])
+    assert [one["compiled"] for one in member["sessions"]] == [True]
+    assert (member["git"]["dirty"], member["samples"]) == (False, 100_000_000)
+    assert round(member["wall_seconds"] / 60) == 69
+    table = pd.read_csv(COMPILED / "paper" / "comparison.csv")
+    late = table[table["samples"] >= 1e7].groupby("split")["difference"]
+    assert late.size().to_dict() == {"test": 4, "train": 4}
+    assert late.min()["test"] > -0.5
+    assert late.max()["test"] < 0
+    assert -late.max()["train"] == pytest.approx(1.6, abs=0.05)
+    assert -late.min()["train"] == pytest.approx(2.3, abs=0.05)
+    (end,) = table[(table["samples"] == 1e8) & (table["split"] == "test")]["difference"]
+    assert f"{-end:.1f}" == "0.2"
 
 
 def test_the_papers_method_is_as_near_to_quadrature_as_the_docs_say():
