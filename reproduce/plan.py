@@ -18,8 +18,9 @@ NEUTRAL = re.compile(
     r"(budget|seeds|samples|tracking|workers|threads|compile|device|results|train|data\.dir|data\.fallback|"
     r"figure|estimator|hydra)(?=[.=/@])"
 )
-"""Beginnings of overrides that change what the figure shows, or no point of a curve but by rounding
-(`compile`, `device` and `threads`, which the members' manifests name)."""
+"""Beginnings of overrides that a figure does not list as changed settings: they choose what is
+trained and drawn, and change points of curves by rounding at most (`compile`, `device`, `threads`).
+"""
 SIZES = {"n_latent": "model.n_latent", "n_hidden": "model.n_hidden", "n_train": "data.n_train"}
 """From a panel's sizes to the settings that they are."""
 
