@@ -1,16 +1,13 @@
-"""Shared by all tests: shapes are checked at run time, nothing reaches the network."""
+"""Shared by all tests: a place of their own, shapes checked at run time, no network."""
 
 import os
 from pathlib import Path
 
-os.environ["AEVB_OFFLINE"] = "1"
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `reproduce` does, before torch is loaded
-# Real data only for the tests that ask for them by this name.
-os.environ.setdefault("AEVB_TEST_DATA_DIR", os.environ.pop("DATA_DIR", ""))
-os.environ.pop("HYDRA_FULL_ERROR", None)
-os.environ["WANDB_SILENT"] = "true"
+from isolation import isolate
 
-from jaxtyping import install_import_hook
+isolate()
+
+from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook(["reproduce", "baselines"], "typechecker.check")
 
@@ -24,6 +21,18 @@ from reproduce.runtime import prepare  # noqa: E402
 @pytest.fixture(autouse=True)
 def one_thread():
     prepare(threads=1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_session_folder(tmp_path_factory):
+    """What fixtures of modules write by default is not in the user's folder either."""
+    os.chdir(tmp_path_factory.mktemp("session"))
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Each test begins in a folder of its own; a command with default settings writes there."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

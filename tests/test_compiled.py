@@ -46,7 +46,6 @@ def command(folder, *overrides, **environment):
     """Train digits with `overrides`; return the finished process."""
     return subprocess.run(
         [sys.executable, "-m", "reproduce", *arguments(folder, *overrides)],
-        cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -83,8 +82,8 @@ def weights(store, cell, seed):
     ],
 )
 def test_compiled_steps_are_as_near_to_float64_as_eager_ones(name, decoder, library):
-    program = [sys.executable, "tests/compiled_steps.py", name, decoder, library]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=PATHS)
+    program = [sys.executable, str(ROOT / "tests" / "compiled_steps.py"), name, decoder, library]
+    done = subprocess.run(program, capture_output=True, text=True, env=PATHS)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     for what, most in {"weight": 1e-3, "bound": 1e-3}.items():
@@ -96,8 +95,7 @@ def test_compiled_steps_are_as_near_to_float64_as_eager_ones(name, decoder, libr
 @needs_compiler
 def test_steps_that_are_not_always_the_same_are_refused(tmp_path):
     done = subprocess.run(
-        [sys.executable, "tests/small_compiled_steps.py"],
-        cwd=ROOT,
+        [sys.executable, str(ROOT / "tests" / "small_compiled_steps.py")],
         capture_output=True,
         text=True,
         env={**PATHS, "TMPDIR": str(tmp_path)},
@@ -195,7 +193,7 @@ def test_what_a_killed_process_left_of_a_compilation_is_never_loaded(tmp_path):
     cell = ("samples=3000", "seeds=1", "compile=true")
     begun = subprocess.Popen(
         [sys.executable, "-m", "reproduce", *arguments(tmp_path / "results", *cell)],
-        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120

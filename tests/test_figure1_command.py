@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ from PIL import Image
 from reproduce import figure
 from reproduce.figures import figure1
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["figure=figure1", "budget=smoke", "samples=25000", "tracking=off", "workers=1"]
 
 
@@ -115,13 +113,13 @@ def command(results, *arguments):
 def test_sigkill_of_the_command_at_any_moment(tmp_path, workers):
     """The finished curves.csv equals that of an uninterrupted run; drawing is killed too."""
     longer = ["samples=100000", f"workers={workers}"]
-    subprocess.run(command(tmp_path / "whole", *longer), cwd=ROOT, check=True)
+    subprocess.run(command(tmp_path / "whole", *longer), check=True)
     killed = tmp_path / "killed"
     curves = killed / "figure1" / "smoke" / "curves.csv"
     kills, while_drawing = 0, False
     for delay in (0.2, 1.5, 3.0, 5.0, None):
         process = subprocess.Popen(
-            command(killed, *longer), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+            command(killed, *longer), stdout=subprocess.DEVNULL, start_new_session=True
         )
         before = _newest(killed)
         while process.poll() is None and not curves.exists() and _newest(killed) == before:
@@ -138,7 +136,7 @@ def test_sigkill_of_the_command_at_any_moment(tmp_path, workers):
         process.wait()
     assert kills >= 2
     assert while_drawing
-    subprocess.run(command(killed, *longer), cwd=ROOT, check=True)
+    subprocess.run(command(killed, *longer), check=True)
     for name in ("curves.csv", "figure1.png"):
         expected = (tmp_path / "whole" / "figure1" / "smoke" / name).read_bytes()
         assert (killed / "figure1" / "smoke" / name).read_bytes() == expected

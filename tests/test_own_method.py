@@ -20,6 +20,7 @@ from reproduce.errors import UserError
 from reproduce.overrides import groups
 
 ROOT = Path(__file__).parent.parent
+WITH_IWAE = {**os.environ, "METHODS": str(ROOT / "examples" / "iwae")}
 EXAMPLE = ROOT / "examples" / "iwae"
 
 
@@ -90,7 +91,7 @@ def test_it_trains_by_its_name_on_the_command_line(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "reproduce", "algorithm=iwae", "data=digits", "samples=20000",
          "tracking=off", f"results={tmp_path}", "algorithm.n_samples=3"],
-        cwd=ROOT, env={**os.environ, "METHODS": "examples/iwae"}, capture_output=True, text=True,
+        env=WITH_IWAE, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     (cell,) = tmp_path.glob("runs/digits-iwae-*/cell.json")
@@ -105,7 +106,7 @@ def test_hydras_options_still_work_with_it(tmp_path, command):
     run = subprocess.run(
         [sys.executable, "-m", "reproduce", *command, "algorithm=iwae", "samples=20000",
          f"results={tmp_path}", "tracking=off"],
-        cwd=ROOT, env={**os.environ, "METHODS": "examples/iwae"}, capture_output=True, text=True,
+        env=WITH_IWAE, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
 
@@ -148,7 +149,7 @@ def test_mistakes_in_a_methods_file_are_a_sentence(tmp_path, replaced, by, said)
     done = subprocess.run(
         [sys.executable, "-m", "reproduce", "algorithm=iwae", "samples=1000", "seeds=1",
          "tracking=off", "workers=1", "algorithm.step_size=0.01", f"results={tmp_path}"],
-        env={**os.environ, "METHODS": str(folder)}, cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "METHODS": str(folder)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2
     assert said in done.stderr

@@ -42,15 +42,15 @@ def test_curves_that_do_not_meet_are_refused():
 def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "reproduce.repeat", *map(str, arguments)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    command = f"{sys.executable} -m reproduce.tables results/reference/figure2/paper"
+    command = f"{sys.executable} -m reproduce.tables {REPOSITORY}/results/reference/figure2/paper"
     done = subprocess.run(
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("141\n", "")
 

@@ -13,7 +13,6 @@ import pytest
 from reproduce import cli
 from sweeps import LAUNCHERS, SMALL, curves
 
-ROOT = Path(__file__).parent.parent
 LONG = [*SMALL, "samples=150000", "seeds=1", "model.n_latent=2,3"]
 
 
@@ -25,7 +24,7 @@ def heed_ctrl_c():
 def start(results, *overrides):
     command = [sys.executable, "-m", "reproduce", "--multirun", *overrides, f"results={results}"]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
 

@@ -14,7 +14,6 @@ import pytest
 from reproduce import config
 from reproduce.training import train
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["data=digits", "model.n_hidden=20", "seeds=2", "tracking=off"]
 
 pytestmark = [
@@ -43,9 +42,7 @@ def cluster():
 def start(results, *overrides):
     command = [sys.executable, "-m", "reproduce", "--multirun", "hydra/launcher=ray",
                *SMALL, *overrides, f"results={results}"]  # fmt: skip
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def curves(results):

@@ -5,13 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from submitit.core.utils import DelayedSubmission
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "seeds=2", "tracking=off"]
 SWEEP = ["algorithm=aevb,wake_sleep", "model.n_latent=2,3"]
 
@@ -20,7 +18,7 @@ def sweep(results, *overrides, path=None):
     command = [sys.executable, "-m", "reproduce", "--multirun", "hydra/launcher=submitit_slurm",
                *SMALL, *overrides, f"results={results}"]  # fmt: skip
     environment = {**os.environ, **({"PATH": path} if path else {})}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def refusing_cluster(folder):

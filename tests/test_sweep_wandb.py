@@ -83,9 +83,7 @@ def test_a_trial_trains_and_logs_into_the_agents_run(tmp_path):
         **os.environ, "WANDB_SWEEP_ID": "sweep123", "WANDB_RUN_ID": "trial456",
         "WANDB_SWEEP_PARAM_PATH": str(tmp_path / "parameters.yaml"),
     }  # fmt: skip
-    run = subprocess.run(
-        [*command, *small], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    run = subprocess.run([*command, *small], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     (logged,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert logged.name == "run-trial456.wandb"

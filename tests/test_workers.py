@@ -6,14 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from test_sweep_killed import assert_no_process_is_left, heed_ctrl_c, processes
 from test_tracking import inspect
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -26,7 +23,7 @@ def training(tmp_path):
     # Not the W&B service of another test, where a killed worker's run would stay open.
     environment = {name: value for name, value in os.environ.items() if "SERVICE" not in name}
     started = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=environment, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     deadline = time.monotonic() + 120
