@@ -165,7 +165,6 @@ def first_points(curves: pd.DataFrame) -> str:
 
     A published training point is the mean of the minibatch bounds since the previous evaluation,
     so the first is the mean from the start: it tells how long a run stayed near its initial bound.
-    (On MNIST the first evaluations lie below the figure's axis; what is read off is not the first.)
     """
     published = load_published("figure2")
     rows = [["dataset", "N_z", "algorithm", "variant", "samples", "ours", "published"]]

@@ -1,4 +1,4 @@
-"""The paper's own curves, read off its vector figures, and values on a curve between its marks."""
+"""The paper's own curves, exact to three decimals, and values on a curve between its marks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,25 +18,26 @@ _DTYPES = {
     "n_train": "int64",
     "algorithm": "str",
     "split": "str",
+    "run": "int64",
     "samples": "int64",
+    "iterations": "int64",
     "value": "float64",
+    "inside_axes": "int64",
+    "kind": "str",
 }
 _COLUMNS = {
-    "figure2": tuple(column for column in _DTYPES if column != "n_train"),
-    "figure3": tuple(_DTYPES),
+    "figure2": tuple(name for name in _DTYPES if name != "n_train"),
+    "figure3": tuple(name for name in _DTYPES if name not in ("run", "iterations", "kind")),
 }
+_NOT_OF_CURVES = ["run", "iterations", "inside_axes", "kind"]
+UNTRAINED = -500.0
+"""Nats below which log p(x) in Figure 3 is that of an untrained model, about -544."""
 
-READING_ERROR = {"mnist": 0.1, "freyface": 2.0}
-"""Nats by which a value read off the vector figures may be wrong, by data set."""
 
-
-def load_published(
+def load_vertices(
     figure: Literal["figure2", "figure3"], folder: Path = PUBLISHED_FOLDER
 ) -> pd.DataFrame:
-    """Load the curves of one figure of the paper, named as the paper names it.
-
-    Figure 2 shows the variational bound, Figure 3 the estimated marginal log-likelihood, both in
-    nats per datapoint. Reading error: `READING_ERROR`, and 0.5 % in samples.
+    """Load every vertex of the curves in one figure of the paper, named as the paper names it.
 
     Parameters
     ----------
@@ -48,8 +49,11 @@ def load_published(
     Returns
     -------
     pd.DataFrame
-        One row a published point: `dataset`, `n_latent`, (`figure3` only) `n_train`, `algorithm`,
-        `split` (`train` or `test`), `samples` (training datapoints evaluated), `value` (nats).
+        One row per vertex: `dataset`, `n_latent`, `algorithm`, `split` (`train` or `test`),
+        `samples` (training datapoints evaluated), `value` (nats per datapoint), `inside_axes`.
+        `figure2` also has `run` (of several runs of one curve the last is the final one),
+        `iterations` and `kind` (`exact`, or how the value at iteration 1 was found); `figure3`
+        has `n_train`. Values have three decimals, samples are exact.
 
     Raises
     ------
@@ -58,7 +62,8 @@ def load_published(
 
     Notes
     -----
-    Source: Kingma & Welling 2013, arXiv 1312.6114v10, Figures 2 and 3.
+    Source: Kingma & Welling 2013, arXiv 1312.6114v10, Figures 2 and 3;
+    `python -m studies.published_curves PDF` makes both files again.
     """
     path = folder / f"{figure}.csv"
     restore = "restore it from the repository (git checkout results/published)."
@@ -80,9 +85,45 @@ def load_published(
     return frame
 
 
+def load_published(
+    figure: Literal["figure2", "figure3"], folder: Path = PUBLISHED_FOLDER
+) -> pd.DataFrame:
+    """Load the curves of one figure of the paper: the final run of each, of trained models.
+
+    Figure 2 shows the variational bound, Figure 3 the estimated marginal log-likelihood, both in
+    nats per datapoint. Aborted runs and the values of untrained models, between which and the
+    next point a curve shows nothing, are left out (`load_vertices` has them).
+
+    Parameters
+    ----------
+    figure, folder
+        As for `load_vertices`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per published point: `dataset`, `n_latent`, (`figure3` only) `n_train`,
+        `algorithm`, `split`, `samples`, `value`.
+
+    Raises
+    ------
+    UserError
+        As `load_vertices`.
+    """
+    frame = load_vertices(figure, folder)
+    if figure == "figure2":
+        curve = ["dataset", "n_latent", "algorithm", "split"]
+        final = frame["run"] == frame.groupby(curve)["run"].transform("max")
+        frame = frame[final & (frame["kind"] == "exact")]
+    else:
+        frame = frame[frame["value"] > UNTRAINED]
+    kept = [column for column in frame.columns if column not in _NOT_OF_CURVES]
+    return frame[kept].reset_index(drop=True)
+
+
 def _validate(frame: pd.DataFrame, path: Path, restore: str) -> None:
     """Refuse values that no published curve can have."""
-    keys = [column for column in frame.columns if column != "value"]
+    keys = [name for name in frame.columns if name not in ("value", "inside_axes", "kind")]
     problems = {
         "a split other than train and test": ~frame["split"].isin(["train", "test"]),
         "samples that are not positive": frame["samples"] <= 0,

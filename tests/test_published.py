@@ -6,7 +6,7 @@ from reproduce.errors import UserError
 from reproduce.published import PUBLISHED_FOLDER, load_published, value_at
 
 
-@pytest.mark.parametrize(("figure", "rows"), [("figure2", 2421), ("figure3", 914)])
+@pytest.mark.parametrize(("figure", "rows"), [("figure2", 16_140), ("figure3", 1_763)])
 def test_the_committed_curves_load_with_their_types(figure, rows):
     frame = load_published(figure)
     assert len(frame) == rows

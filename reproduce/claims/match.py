@@ -12,7 +12,7 @@ from reproduce.claims.finding import Effect, Finding, Verdict, prediction_interv
 from reproduce.claims.places import finding_at, furthest_of, groups, panel_name
 from reproduce.comparison import FIGURE2_SPLITS
 from reproduce.figures.style import algorithm_name
-from reproduce.published import READING_ERROR, load_published, value_at
+from reproduce.published import load_published, value_at
 
 INFORMATIVE = 0.05
 """An interval wider than this share of the value, either way, tells nothing."""
@@ -22,7 +22,7 @@ def published_could_be_ours(evidence: Evidence) -> Iterator[Finding]:
     """For each curve, where the published value lies among our runs, as a prediction interval.
 
     The effect is ours − published, so the published curve could be one of our runs where the
-    interval, widened by the error of reading the figure, holds 0.
+    interval holds 0.
     """
     yield from _matches(evidence.bounds, load_published("figure2"), FIGURE2_SPLITS)
     same = {"train": "train", "test": "test"}
@@ -50,8 +50,6 @@ def _matches(
             if not seeds or not math.isfinite(value):
                 continue
             low, high = prediction_interval([one - value for one in seeds])
-            misread = READING_ERROR[named["dataset"]]
-            low, high = low - misread, high + misread
             effect = Effect(float(np.mean(seeds) - value), low, high, len(seeds), math.nan)
             verdict, tell = _could_be_ours(low, high, value)
             place: dict[str, Any] = {

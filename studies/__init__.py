@@ -1,0 +1,1 @@
+"""Studies beside the two experiments, each a folder with its own README."""
