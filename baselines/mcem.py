@@ -33,6 +33,8 @@ class MonteCarloEM(Algorithm):
         Position updates in a proposal.
     n_updates
         Adagrad updates in an iteration.
+    warmup_updates
+        First of these updates, in which Adagrad accumulates squared gradients and moves nothing.
     target_acceptance
         What the step size of the leapfrog integrator, one for all points of a member, is tuned to.
     initial_leapfrog_step
@@ -62,6 +64,7 @@ class MonteCarloEM(Algorithm):
         step_size: float,
         n_leapfrog: int = 10,
         n_updates: int = 5,
+        warmup_updates: int = 0,
         target_acceptance: float = TARGET_ACCEPTANCE,
         initial_leapfrog_step: float = 0.01,
         chunk: int = 500,
@@ -79,11 +82,14 @@ class MonteCarloEM(Algorithm):
         }.items():
             if not value > 0:
                 raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")
+        if warmup_updates < 0:
+            raise UserError(f"algorithm.warmup_updates must be zero or more, not {warmup_updates}.")
         if not 0 < target_acceptance < 1:
             raise UserError(
                 f"algorithm.target_acceptance must lie between 0 and 1, not {target_acceptance}."
             )
         self.n_leapfrog, self.n_updates, self.chunk = n_leapfrog, n_updates, chunk
+        self.warmup_updates = warmup_updates
         self.target_acceptance = target_acceptance
         n_members, shape = len(self.seeds), (n_train, model.n_latent)
         start = [torch.randn(shape, generator=generator("cpu", s, "chains")) for s in self.seeds]
@@ -109,7 +115,8 @@ class MonteCarloEM(Algorithm):
     def train_block(self, block: int) -> None:
         """Run one iteration."""
         log_joint, acceptance_rate = self.sample_posterior(block)
-        for _ in range(self.n_updates):
+        for update in range(block * self.n_updates, (block + 1) * self.n_updates):
+            self._set_step_size(self.step_size if update >= self.warmup_updates else 0.0)
             self.update_decoder()
         self.running_sum += log_joint
         self.accepted_sum += acceptance_rate

@@ -51,7 +51,7 @@ TITLES = {
 
 def model() -> Autoencoder:
     """Return an untrained model: speed does not depend on weights."""
-    made = Autoencoder(GaussianEncoder(1, **SIZES), BernoulliDecoder(1, **SIZES))
+    made = Autoencoder(GaussianEncoder(**SIZES), BernoulliDecoder(**SIZES))
     initialise(made, [0], "normal", 0.1)
     return made.requires_grad_(False)
 

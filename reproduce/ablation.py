@@ -65,6 +65,7 @@ def variants(settings: DictConfig, overrides: Sequence[str]) -> list[Variant]:
                     [
                         f"samples={about.samples}",
                         f"seeds={about.seeds}",
+                        f"settings={about.settings}",
                         *overrides,
                         f"data={panel.data}",
                         f"model.n_latent={panel.n_latent}",

@@ -100,6 +100,7 @@ class Algorithm(pl.LightningModule):
         self.image_scale = images.scale
         self._compiled: CompiledStep | None = None
         self._graph: BlockGraph | None = None
+        self._own_optimizers: list[Adagrad] | None = None
         self._warm = False  # nothing is left that a first step after the warm-up sets up
         n_members = len(self.seeds)
         # Buffers below with a member axis are state: a checkpoint keeps a slice for each member.
@@ -144,7 +145,14 @@ class Algorithm(pl.LightningModule):
         optimizer = self._raw_optimizers()[optimizer_index]
         optimizer.update(torch.autograd.grad(loss, optimizer.parameters, allow_unused=True))
 
+    def without_trainer(self) -> "Algorithm":
+        """Set up optimisers of its own, for steps outside of a Lightning trainer."""
+        self._own_optimizers = self.configure_optimizers()
+        return self
+
     def _raw_optimizers(self) -> list[Adagrad]:
+        if self._own_optimizers is not None:
+            return self._own_optimizers
         found = self.optimizers(use_pl_optimizer=False)
         return cast(list[Adagrad], found if isinstance(found, list) else [found])
 
@@ -206,15 +214,25 @@ class Algorithm(pl.LightningModule):
     def _run_steps(self, noise: Noise, warming_up: int = 0) -> None:
         """Run a block's steps, in the first `warming_up` of which no parameter moves."""
         for offset in range(BLOCK_STEPS):
-            warm = offset >= warming_up
-            self._set_step_size(self.step_size if warm else 0.0)
-            take = self._compiled if self._compiled and warm else self._take
-            bound = take({name: values[:, offset] for name, values in noise.items()})
-            self.running_sum += bound.double()
+            now = {name: values[:, offset] for name, values in noise.items()}
+            self.running_sum += self.one_step(now, moves=offset >= warming_up).double()
         self.running_steps += BLOCK_STEPS
 
+    def one_step(self, noise: Noise, *, moves: bool = True) -> Float[Tensor, " member"]:
+        """Take one minibatch step; return its mean bound before the update, in nats.
+
+        Parameters
+        ----------
+        noise
+            All its random numbers: `index` (member, batch), which images, and `noise_shapes`.
+        moves
+            False during the warm-up: Adagrad accumulates squared gradients, no parameter moves.
+        """
+        self._set_step_size(self.step_size if moves else 0.0)
+        take = self._compiled if self._compiled and moves else self._take
+        return take(noise)
+
     def _take(self, noise: Noise) -> Float[Tensor, " member"]:
-        """Take one minibatch step with all its random numbers."""
         rest = {name: values for name, values in noise.items() if name != "index"}
         return self.step(self.pixels(noise["index"]), rest)
 

@@ -189,7 +189,7 @@ def check_sizes(jobs: Iterable[Job]) -> None:
     """
     for job in jobs:
         block_samples(job.cell)
-        data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
+        data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
 
 
 def ensure_writable(folder: Path, setting: str = "results") -> None:

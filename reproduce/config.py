@@ -11,8 +11,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce.bounds import BOUNDS
+from reproduce.data.freyface import SPLITS
 from reproduce.errors import UserError
-from reproduce.models.initialisation import SCHEMES
+from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
+from reproduce.models.layers import ACTIVATIONS
 from reproduce.overrides import check_overrides, compose_unchecked
 from reproduce.runtime import MOST_THREADS, choose_device
 from reproduce.store import Cell
@@ -76,7 +78,12 @@ def cell_from(config: DictConfig) -> Cell:
         yes_or_no("algorithm.clip_dreams", algorithm["clip_dreams"])
     if "estimator" in algorithm:
         check_one_of("algorithm.estimator", algorithm["estimator"], BOUNDS)
+    if "warmup_updates" in algorithm:
+        updates = algorithm["warmup_updates"]
+        algorithm["warmup_updates"] = whole_number("algorithm.warmup_updates", updates, least=0)
     model = _plain(config.model)
+    check_one_of("model.activation", model["activation"], ACTIVATIONS)
+    check_one_of("model.init.output_bias", model["init"]["output_bias"], OUTPUT_BIASES)
     model["n_hidden"] = whole_number("model.n_hidden", model["n_hidden"])
     check_one_of("model.init.scheme", model["init"]["scheme"], SCHEMES)
     model["init"]["std"] = number("model.init.std", model["init"]["std"], zero=True)
@@ -88,8 +95,16 @@ def cell_from(config: DictConfig) -> Cell:
         algorithm=algorithm.pop("name"),
         n_latent=whole_number("model.n_latent", model.pop("n_latent")),
         n_train=whole_number("data.n_train", config.data.n_train),
-        settings={"algorithm": algorithm, "model": model},
+        settings={"algorithm": algorithm, "model": model, **_split(config)},
     )
+
+
+def _split(config: DictConfig) -> dict[str, str]:
+    """Return the split of a data set that has several."""
+    if "split" not in config.data:
+        return {}
+    check_one_of("data.split", config.data.split, SPLITS)
+    return {"split": config.data.split}
 
 
 def job_from(config: DictConfig) -> Job:

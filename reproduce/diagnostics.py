@@ -136,7 +136,7 @@ def diagnose_store(
             seeds = store.trained_seeds(cell)
             if not seeds or not trains_encoder(cell):
                 continue
-            images = data.load(cell.dataset, data_dir)
+            images = data.load(cell.dataset, data_dir, cell.split)
             model = load_members(store, cell, seeds)
         except UserError as error:
             terminal.print(f"{name} is left out: {error}", style="yellow")

@@ -4,9 +4,7 @@ A member's `likelihood.csv` has a row for each (snapshot, split, estimator with 
 number of points). Estimators read snapshots: nothing here trains.
 """
 
-import hashlib
 import inspect
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from reproduce import data
+from reproduce import data, identity
 from reproduce.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store import Cell, Store
@@ -66,13 +64,13 @@ class ConfiguredEstimator:
             settings[name] = _of_the_kind_of(parameters[name].default, name, value)
         estimator = made_of(**settings)
         version = {"version": estimator.version} if estimator.version > 1 else {}
-        return cls(estimator.name, estimator, {"_target_": target, **settings, **version})
+        named = identity.canonical({identity.TARGET: target, **settings, **version})
+        return cls(estimator.name, estimator, named)
 
     @property
     def digest(self) -> str:
         """Eight characters that differ whenever the settings or the version do."""
-        text = json.dumps(self.settings, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return identity.digest(self.settings)
 
     def check(self, cell: Cell) -> None:
         """Refuse a cell whose models the estimator cannot be used with, trained or not.
@@ -117,7 +115,9 @@ class Question:
 
 def points(question: Question, data_dir: str | None) -> torch.Tensor:
     """Return the images of a question, (batch, pixel), as grey levels in [0, 1]."""
-    images = data.load(question.cell.dataset, data_dir).first(question.cell.n_train)
+    images = data.load(question.cell.dataset, data_dir, question.cell.split).first(
+        question.cell.n_train
+    )
     chosen = images.train if question.split == "train" else images.test
     return chosen[: question.n_points].float() * images.scale
 

@@ -119,7 +119,7 @@ def _models(plan: Plan, terminal: Console) -> Iterator[tuple[Job, Autoencoder, I
             terminal.print(f"{job.cell.title} is not trained; it is left out.", style="yellow")
             continue
         found += 1
-        images = data.load(job.cell.dataset, job.data_dir)
+        images = data.load(job.cell.dataset, job.data_dir, job.cell.split)
         samples = int(store.manifest(job.cell, seed).get("samples", 0))
         yield job, load_members(store, job.cell, [seed]), images, samples
     if not found:

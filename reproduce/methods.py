@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra.utils import get_class
 
+from reproduce import identity
 from reproduce.errors import UserError
 from reproduce.values import quoted
 
@@ -66,6 +67,7 @@ def algorithm_class(target: str) -> type[Any]:
         Where its module is not found: most likely a method of the user's whose folder is not named.
     """
     make_importable()
+    target = identity.place(target)
     module = target.rpartition(".")[0]
     if find_spec(module.partition(".")[0]) is None:
         raise UserError(

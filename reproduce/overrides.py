@@ -23,7 +23,7 @@ from reproduce.values import folder_name, shown
 CONF = REPOSITORY / "conf"
 NO_GROUPS = ("hydra", "sweep")
 """Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
-LABELS = ("data.name", "algorithm.name", "budget.name")
+LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")
 """Settings that name what a file of conf/ is, and would only mislabel curves and folders."""
 OPEN_SECTION = "figure.panels."
 """Where settings may be added: `+figure.panels.mine=[...] budget.panels=mine`."""

@@ -14,6 +14,8 @@ from reproduce.errors import UserError
 from reproduce.training import Job
 from reproduce.values import whole_number
 
+DEFAULT_SETTINGS = "published"
+"""A figure with other settings has a folder of its own."""
 NEUTRAL = re.compile(
     r"(budget|seeds|samples|tracking|workers|threads|compile|device|results|train|data\.dir|data\.fallback|"
     r"figure|estimator|hydra)(?=[.=/@])"
@@ -111,7 +113,13 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Where the figure goes."""
-        return config.results_folder(self.settings) / self.name / str(self.settings.budget.name)
+        used = self.settings.settings.name
+        suffix = "" if used == DEFAULT_SETTINGS else f"-{used}"
+        return (
+            config.results_folder(self.settings)
+            / self.name
+            / f"{self.settings.budget.name}{suffix}"
+        )
 
     def path(self, name: str) -> Path:
         """The path of an output; a stand-in's says so in its name."""
@@ -251,7 +259,7 @@ def _job(
 ) -> Job:
     """One panel's cell of one algorithm; what the user overrides wins over the figure."""
     own = [] if panel.samples is None else [f"samples={panel.samples}", f"seeds={budget.seeds}"]
-    entry = settings.step_sizes.get(f"{panel.dataset}_n{panel.n_train}", {})
+    entry = settings.settings.step_size.get(f"{panel.dataset}_n{panel.n_train}", {})
     if algorithm in entry:
         own.append(f"algorithm.step_size={entry[algorithm]}")
     composed = config.compose_config([*own, *overrides, f"algorithm={algorithm}", *panel.overrides])

@@ -158,7 +158,7 @@ def _split(jobs: list[Job], workers: int) -> list[Job]:
 
 def _cost(job: Job) -> float:
     """A rough measure of work, to start long jobs first and to estimate the time left."""
-    pixels = data.load(job.cell.dataset, job.data_dir).train.shape[1]
+    pixels = data.load(job.cell.dataset, job.data_dir, job.cell.split).train.shape[1]
     width = job.cell.settings["model"]["n_hidden"]
     return job.samples * len(job.seeds) * width * (pixels + job.cell.n_latent)
 

@@ -81,6 +81,7 @@ def candidates(settings: DictConfig, overrides: Sequence[str]) -> list[Candidate
             config.job_from(
                 config.compose_config(
                     [
+                        "settings=text",  # the paper's rule is part of its text
                         *overrides,
                         *texts(f"the overrides of {entry}", wanted.overrides, "[data=mnist]"),
                         f"algorithm={algorithm}",

@@ -15,8 +15,6 @@ changes the mathematics. It has a folder named by a readable id, and in it a fol
 How far to train and how many seeds are no part of a cell: a larger budget continues it.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from reproduce import identity
 from reproduce.errors import UserError
 from reproduce.files import read_json, read_table, write_json, write_with
 
@@ -50,7 +49,8 @@ class Cell:
     dataset, algorithm, n_latent, n_train
         The coordinates that curves are labelled with.
     settings
-        Plain nested containers: everything else that changes the mathematics.
+        Plain nested containers: everything else that changes the mathematics, in the form of
+        `identity.canonical`.
     """
 
     dataset: str
@@ -60,7 +60,8 @@ class Cell:
     settings: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse impossible sizes."""
+        """Refuse impossible sizes, and bring settings into the form that is hashed."""
+        object.__setattr__(self, "settings", identity.canonical(self.settings))
         for name, value in (
             ("model.n_latent", self.n_latent),
             ("model.n_hidden", self.settings["model"]["n_hidden"]),
@@ -72,8 +73,8 @@ class Cell:
     @property
     def id(self) -> str:
         """A readable name that differs whenever the mathematics does."""
-        digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
-        return f"{self.dataset}-{self.algorithm}-z{self.n_latent}-n{self.n_train}-{digest[:8]}"
+        digest = identity.digest(self.as_dict())
+        return f"{self.dataset}-{self.algorithm}-z{self.n_latent}-n{self.n_train}-{digest}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers, as stored in `cell.json`."""
@@ -84,6 +85,11 @@ class Cell:
             "n_train": self.n_train,
             "settings": dict(self.settings),
         }
+
+    @property
+    def split(self) -> str:
+        """How the data set is split, where that is a choice."""
+        return str(self.settings.get("split", "random"))
 
     @property
     def title(self) -> str:

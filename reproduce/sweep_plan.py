@@ -143,7 +143,7 @@ def measure_rate(job: Job, stack: int) -> Rate:
     """Train a stack of `stack` members for a moment, in memory; nothing is kept."""
     prepare(job.threads)
     quieten_lightning()
-    images = data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
+    images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
     device = choose_device(job.device)
     algorithm = build(job.cell, images, job.seeds[:stack], device)
     begin = 0

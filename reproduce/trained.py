@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from reproduce import methods
+from reproduce import identity, methods
 from reproduce.checkpoints import read_checkpoint, read_snapshot
 from reproduce.errors import UserError
 from reproduce.member_state import stack_states
@@ -128,9 +128,13 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
         "n_hidden": settings["n_hidden"],
         "n_latent": cell.n_latent,
     }
-    encoder = instantiate(settings["encoder"], _partial_=True)
-    decoder = instantiate(settings["decoder"], _partial_=True)
-    return Autoencoder(encoder(**sizes), decoder(**sizes))
+    if "activation" in settings:  # left out where it is tanh, which a class of the user's may have
+        sizes["activation"] = settings["activation"]
+    networks = [
+        instantiate(identity.placed(settings[part]), _partial_=True)(**sizes)
+        for part in ("encoder", "decoder")
+    ]
+    return Autoencoder(*networks)
 
 
 def find_cell(store: Store, run: str) -> Cell:

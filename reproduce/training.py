@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from reproduce import data, methods
+from reproduce import data, identity, methods
 from reproduce.algorithm import Algorithm
 from reproduce.checkpoints import (
     MemberCheckpoints,
@@ -168,8 +168,8 @@ def build(
     """Build the algorithm of `cell` with freshly initialised members."""
     model = build_model(cell, images.train.shape[1], len(seeds))
     init = cell.settings["model"]["init"]
-    initialise(model, seeds, init["scheme"], init["std"])
-    algorithm = instantiate(cell.settings["algorithm"], _partial_=True)
+    initialise(model, seeds, **init)
+    algorithm = instantiate(identity.placed(cell.settings["algorithm"]), _partial_=True)
     try:
         return cast(Algorithm, algorithm(model, images, seeds)).to(device)
     except TypeError as error:
@@ -208,7 +208,7 @@ def _progress(store: Store, cell: Cell, seed: int) -> int:
 def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: Report) -> None:
     """Train members that are equally far, as one stack."""
     device = choose_device(job.device)
-    images = data.load(job.cell.dataset, job.data_dir).first(job.cell.n_train)
+    images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
     algorithm = build(job.cell, images, seeds, device)
     if job.compiled:
         algorithm.compile_steps(job.threads)

@@ -26,10 +26,7 @@ def algorithm(
     """An algorithm with its optimisers in place, as Lightning would hand them to it."""
     settings = {"step_size": 0.05, "warmup_steps": 5, "batch_size": 20, **settings}
     model = autoencoder(seeds, images.train.shape[1], hidden, latent, decoder, std)
-    built = ALGORITHMS[name](model, images, seeds, **settings)
-    optimizers = built.configure_optimizers()
-    built._raw_optimizers = lambda: optimizers
-    return built
+    return ALGORITHMS[name](model, images, seeds, **settings).without_trainer()
 
 
 def parameters(module, member=None):

@@ -30,10 +30,9 @@ def one_block(cell, images):
     """Train a block of steps, past the warm-up, as Lightning would."""
     algorithm = build(cell, images, seeds=(0, 1))
     before = [parameter.detach().clone() for parameter in algorithm.parameters()]
-    optimizers = algorithm.configure_optimizers()
-    algorithm._raw_optimizers = lambda: optimizers
-    algorithm.training_step(range(0, 1), 0)
-    assert algorithm.samples_seen.tolist() == [algorithm.block_samples] * 2
+    blocks = 3  # Monte Carlo EM warms up for two
+    algorithm.without_trainer().training_step(range(blocks), 0)
+    assert algorithm.samples_seen.tolist() == [blocks * algorithm.block_samples] * 2
     assert all(value.isfinite().all() for value in algorithm.measure().values())
     for old, (name, new) in zip(before, algorithm.named_parameters(), strict=True):
         assert new.isfinite().all()
@@ -49,7 +48,7 @@ def test_every_combination_composes_and_builds(algorithm, dataset, decoder):
     built = build(cell, images.first(100), seeds=(0,))
     assert type(built).__module__.startswith(("reproduce.", "baselines."))
     assert built.model.n_latent == 10
-    assert built.step_size == config.compose_config([]).step_sizes[dataset][algorithm]
+    assert built.step_size == config.compose_config([]).settings.step_size[dataset][algorithm]
 
 
 @pytest.mark.parametrize("estimator", ["A", "B"])
@@ -111,7 +110,7 @@ def test_the_cells_of_figure_2(budget):
 
 # The identity of a cell: what is stored under it is continued by whoever asks for the same id.
 
-PINNED = ["data=digits", "algorithm=aevb", "algorithm.step_size=0.02"]
+PINNED = ["data=digits", "algorithm=aevb", "algorithm.step_size=0.02", "settings=text"]
 
 
 def test_the_id_of_a_cell_is_stable():
@@ -133,6 +132,9 @@ def test_the_id_of_a_cell_is_stable():
         "model.n_hidden=101",
         "model/decoder=gaussian",
         "model.init.scheme=fan_in",
+        "model.init.output_bias=zero",
+        "model.activation=softplus",
+        "model.encoder.log_variance_scale=0.1",
         "model.init.std=0.1",
     ],
 )
@@ -161,8 +163,8 @@ def test_the_id_does_not_differ_with_anything_else(tmp_path):
 
 def test_an_argument_with_a_default_may_be_added():
     """As long as the class named by `_target_` has it."""
-    added = job(*PINNED, "+model.encoder.log_variance_scale=0.1").cell
-    assert added.settings["model"]["encoder"]["log_variance_scale"] == 0.1
+    added = job(*PINNED, "+algorithm.clip_dreams=true", "algorithm=wake_sleep").cell
+    assert added.settings["algorithm"]["clip_dreams"] is True
     assert added.id != cell_id(*PINNED)
 
 
@@ -195,9 +197,26 @@ def test_an_argument_with_a_default_may_be_added():
             "algorithm.clip_dreams must be true or false, not 'no'",
         ),
         (
-            "+model.encoder.log_variance_scale=abc",
+            "model.encoder.log_variance_scale=abc",
             "log_variance_scale must be a number greater than zero, not 'abc'",
         ),
+        (
+            "model.activation=relu",
+            "model.activation cannot be 'relu'; choose one of: tanh, softplus",
+        ),
+        (
+            "model.init.output_bias=some",
+            "model.init.output_bias cannot be 'some'; choose one of: normal, mean, zero",
+        ),
+        (
+            "data=freyface data.split=odd",
+            "data.split cannot be 'odd'; choose one of: random, published",
+        ),
+        (
+            "algorithm=mcem algorithm.warmup_updates=-1",
+            "algorithm.warmup_updates must be a whole number of zero or more, not -1",
+        ),
+        ("settings=papers", "Unknown settings 'papers'; choose one of: published, text"),
         ("model.n_hidden=0", "model.n_hidden must be a whole number greater than zero, not 0"),
         ("model.n_latent=", "model.n_latent must be a whole number greater than zero, not ''"),
         ("model.init.std=inf", "model.init.std must be a number of zero or more, not inf"),

@@ -14,10 +14,8 @@ from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
 def mcem(images, seeds=(0, 1), decoder=BernoulliDecoder, std=0.3, hidden=7, latent=3, **settings):
     model = autoencoder(seeds, images.train.shape[1], hidden, latent, decoder, std)
-    built = MonteCarloEM(model, images, seeds, **{"step_size": 0.05, **settings})
-    optimizers = built.configure_optimizers()
-    built._raw_optimizers = lambda: optimizers
-    return built
+    settings = {"step_size": 0.05, **settings}
+    return MonteCarloEM(model, images, seeds, **settings).without_trainer()
 
 
 @pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])
@@ -54,6 +52,19 @@ def test_chains_persist_and_start_from_the_prior(images):
     moved = (built.chain_position != start).any(-1).double().mean(1)
     assert (moved > 0.9).all()  # the initial step is small: nearly all proposals are accepted
     assert ((built.chain_position - start).abs() < 1.0).all()  # and go on from where chains were
+
+
+def test_warmup_updates_accumulate_and_move_nothing(images):
+    warm, cold = mcem(images, warmup_updates=7), mcem(images)
+    start = parameters(warm.model)
+    warm.train_block(0)  # five updates
+    assert torch.equal(parameters(warm.model), start)
+    sums = [state["sum"].clone() for state in warm._raw_optimizers()[0].state.values()]
+    assert all(bool((one > 1e-8).any()) for one in sums)
+    warm.train_block(1)  # two, and three that move
+    assert not torch.equal(parameters(warm.model), start)
+    cold.train_block(0)
+    assert not torch.equal(parameters(cold.model), start)
 
 
 def test_the_integrators_step_is_tuned_to_the_target(images):

@@ -9,7 +9,7 @@ from reproduce.data.images import ImageData
 from reproduce.data.sources import resolve_data_dir
 from reproduce.errors import UserError
 
-DATASETS: dict[str, Callable[[Path | None], ImageData]] = {
+DATASETS: dict[str, Callable[..., ImageData]] = {
     "mnist": mnist.load,
     "freyface": freyface.load,
     "digits": digits.load,
@@ -17,7 +17,7 @@ DATASETS: dict[str, Callable[[Path | None], ImageData]] = {
 }
 
 
-def load(name: str, data_dir: str | Path | None = None) -> ImageData:
+def load(name: str, data_dir: str | Path | None = None, split: str = "random") -> ImageData:
     """Load a data set, once a process: a second call returns the same object.
 
     Parameters
@@ -26,6 +26,8 @@ def load(name: str, data_dir: str | Path | None = None) -> ImageData:
         One of `DATASETS`.
     data_dir
         The user's data folder; None (or "") for the cache alone.
+    split
+        One of `freyface.SPLITS`; the other data sets have one split only.
 
     Raises
     ------
@@ -35,7 +37,8 @@ def load(name: str, data_dir: str | Path | None = None) -> ImageData:
         Where the data could be neither found nor fetched.
     """
     check_name(name)
-    return _load(name, resolve_data_dir(data_dir))
+    folder = resolve_data_dir(data_dir)
+    return _load(name, folder, split) if name == "freyface" else _load(name, folder)
 
 
 def check_name(name: str) -> None:
@@ -45,5 +48,5 @@ def check_name(name: str) -> None:
 
 
 @functools.cache
-def _load(name: str, data_dir: Path | None) -> ImageData:
-    return DATASETS[name](data_dir)
+def _load(name: str, data_dir: Path | None, *split: str) -> ImageData:
+    return DATASETS[name](data_dir, *split)

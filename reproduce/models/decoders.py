@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
-from reproduce.models.layers import StackedLinear, TanhLayer, alike_parts, memberwise
+from reproduce.models.layers import (
+    Activation,
+    HiddenLayer,
+    StackedLinear,
+    alike_parts,
+    memberwise,
+)
 from reproduce.models.products import product
 
 NoiseKind = Literal["uniform", "normal"]
@@ -26,14 +32,21 @@ FOLDS = 3
 
 
 class Decoder(nn.Module):
-    """What every decoder shares: one tanh hidden layer and a linear output."""
+    """What every decoder shares: one hidden layer and a linear output."""
 
     noise_kind: ClassVar[NoiseKind]
 
-    def __init__(self, n_members: int, n_latent: int, n_hidden: int, n_pixels: int) -> None:
+    def __init__(
+        self,
+        n_members: int,
+        n_latent: int,
+        n_hidden: int,
+        n_pixels: int,
+        activation: Activation = "tanh",
+    ) -> None:
         super().__init__()
-        self.hidden = TanhLayer(n_members, n_latent, n_hidden)
-        self.output = StackedLinear(n_members, n_hidden, n_pixels)
+        self.hidden = HiddenLayer(n_members, n_latent, n_hidden, activation)
+        self.output = StackedLinear(n_members, n_hidden, n_pixels, role="pixel")
 
     def log_likelihood(
         self,
@@ -109,10 +122,17 @@ class GaussianDecoder(Decoder):
 
     noise_kind: ClassVar[NoiseKind] = "normal"
 
-    def __init__(self, n_members: int, n_latent: int, n_hidden: int, n_pixels: int) -> None:
-        super().__init__(n_members, n_latent, n_hidden, n_pixels)
-        # Not role="log_variance": only the encoder's log-variance layer starts at zero.
-        self.log_variance = StackedLinear(n_members, n_hidden, n_pixels)
+    def __init__(
+        self,
+        n_members: int,
+        n_latent: int,
+        n_hidden: int,
+        n_pixels: int,
+        activation: Activation = "tanh",
+    ) -> None:
+        super().__init__(n_members, n_latent, n_hidden, n_pixels, activation)
+        # Only the encoder's log-variance layer, of another role, starts with zero weights.
+        self.log_variance = StackedLinear(n_members, n_hidden, n_pixels, role="pixel_log_variance")
 
     def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.hidden(z)

@@ -4,11 +4,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reproduce.models.gaussian import DiagonalGaussian
-from reproduce.models.layers import StackedLinear, TanhLayer
+from reproduce.models.layers import Activation, HiddenLayer, StackedLinear
 
 
 class GaussianEncoder(nn.Module):
-    """One tanh hidden layer; mean and log variance of q(z|x) are linear in it.
+    """One hidden layer; mean and log variance of q(z|x) are linear in it.
 
     Parameters
     ----------
@@ -16,7 +16,9 @@ class GaussianEncoder(nn.Module):
         Sizes.
     log_variance_scale
         Factor on the hidden layer's contribution to the log variance. The paper has none (1); the
-        encoder of the author's 2013 wake-sleep code has 0.1, which slows the log variance down.
+        encoder of the published wake-sleep runs has 0.1, which slows the log variance down.
+    activation
+        Of the hidden layer.
     """
 
     def __init__(
@@ -26,9 +28,10 @@ class GaussianEncoder(nn.Module):
         n_hidden: int,
         n_latent: int,
         log_variance_scale: float = 1.0,
+        activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.hidden = TanhLayer(n_members, n_pixels, n_hidden)
+        self.hidden = HiddenLayer(n_members, n_pixels, n_hidden, activation)
         self.mean = StackedLinear(n_members, n_hidden, n_latent)
         self.log_variance = StackedLinear(n_members, n_hidden, n_latent, role="log_variance")
         self.log_variance_scale = log_variance_scale

@@ -1,20 +1,28 @@
 """Initial weights: the readings of the paper's "N(0, 0.01)" and of the author's later code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from reproduce.errors import UserError
-from reproduce.models.layers import StackedLinear
+from reproduce.models.layers import Role, StackedLinear
 from reproduce.randomness import generator
 
 Draw = Callable[[Sequence[int]], Tensor]
 
 SCHEMES = ("normal", "fan_in")
+BIASES_LEFT_ZERO: dict[str, tuple[Role, ...]] = {
+    "normal": (),
+    "mean": ("pixel_log_variance",),
+    "zero": ("pixel", "pixel_log_variance"),
+}
+OUTPUT_BIASES = tuple(BIASES_LEFT_ZERO)
 
 
-def initialise(model: nn.Module, seeds: Sequence[int], scheme: str, std: float) -> None:
+def initialise(
+    model: nn.Module, seeds: Sequence[int], scheme: str, std: float, output_bias: str = "normal"
+) -> None:
     """Fill every stacked layer of `model`, member by member, each from its own seed.
 
     Parameters
@@ -30,14 +38,23 @@ def initialise(model: nn.Module, seeds: Sequence[int], scheme: str, std: float) 
         (his later `VAE_Z_X`).
     std
         The standard deviation named above.
+    output_bias
+        Which biases of the decoder's output layers `normal` draws: all (`normal`), those of the
+        mean or the logits (`mean`: the published wake-sleep runs), or none (`zero`: the published
+        AEVB runs). The others are zero.
 
     Raises
     ------
     UserError
-        For an unknown scheme or a negative std.
+        For an unknown scheme or choice of biases, or a negative std.
     """
     if scheme not in SCHEMES:
         raise UserError(f"Unknown initialisation {scheme!r}; choose one of: {', '.join(SCHEMES)}.")
+    if output_bias not in OUTPUT_BIASES:
+        raise UserError(
+            f"Unknown model.init.output_bias {output_bias!r}; choose one of: "
+            f"{', '.join(OUTPUT_BIASES)}."
+        )
     if not std >= 0:
         raise UserError(f"model.init.std must be zero or more, not {std}.")
     layers = [module for module in model.modules() if isinstance(module, StackedLinear)]
@@ -50,17 +67,24 @@ def initialise(model: nn.Module, seeds: Sequence[int], scheme: str, std: float) 
                 return torch.randn(tuple(shape), generator=source)
 
             for layer in layers:
-                _fill(layer, member, draw, scheme, std)
+                _fill(layer, member, draw, scheme, std, BIASES_LEFT_ZERO[output_bias])
 
 
-def _fill(layer: StackedLinear, member: int, draw: Draw, scheme: str, std: float) -> None:
+def _fill(
+    layer: StackedLinear,
+    member: int,
+    draw: Draw,
+    scheme: str,
+    std: float,
+    biases_left_zero: Collection[str],
+) -> None:
     weight, bias = layer.weight[member], layer.bias[member]
     if layer.role == "log_variance":
         weight.zero_()
         bias.zero_()
     elif scheme == "normal":
         weight.copy_(std * draw(weight.shape))
-        bias.copy_(std * draw(bias.shape))
+        bias.zero_() if layer.role in biases_left_zero else bias.copy_(std * draw(bias.shape))
     else:
         weight.copy_(draw(weight.shape) / weight.shape[0] ** 0.5)
         bias.copy_(std * draw(bias.shape)) if layer.role == "hidden" else bias.zero_()

@@ -1,15 +1,18 @@
 """Layers that hold one weight matrix for each member of a stack."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from reproduce.models.products import affine
 
-Role = Literal["hidden", "output", "log_variance"]
+Role = Literal["hidden", "output", "log_variance", "pixel", "pixel_log_variance"]
+Activation = Literal["tanh", "softplus"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 LONGEST_VECTORS = 64
 """Floats that torch's loops handle at once: two vectors of up to 16 on known CPUs, with room."""
@@ -61,19 +64,32 @@ class StackedLinear(nn.Module):
         return flat.unflatten(1, x.shape[1:-1])
 
 
-class TanhLayer(StackedLinear):
-    """An affine map followed by tanh, the hidden layer of every network in the paper."""
+class HiddenLayer(StackedLinear):
+    """An affine map followed by a nonlinearity.
 
-    def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
+    Parameters
+    ----------
+    n_members, n_in, n_out
+        Sizes of the stack, of the input and of the output.
+    activation
+        `tanh`, as the paper has it, or `softplus`, log(1 + e^a), as its runs on Frey Face had it.
+    """
+
+    def __init__(
+        self, n_members: int, n_in: int, n_out: int, activation: Activation = "tanh"
+    ) -> None:
         super().__init__(n_members, n_in, n_out, role="hidden")
+        self.activation = activation
 
     def forward(
         self, x: Float[Tensor, "member *batch n_in"]
     ) -> Float[Tensor, "member *batch n_out"]:
-        """Map (member, ..., in) to (member, ..., out), each output in (-1, 1)."""
-        if torch.compiler.is_compiling():  # works in place where it can by itself
-            return 2 * torch.sigmoid(2 * super().forward(x)) - 1
-        return _Tanh.apply(super().forward(x))  # type: ignore[no-any-return]
+        """Map (member, ..., in) to (member, ..., out)."""
+        a = super().forward(x)
+        compiling = torch.compiler.is_compiling()  # works in place where it can by itself
+        if self.activation == "softplus":
+            return functional.softplus(a) if compiling else _Softplus.apply(a)  # type: ignore[no-any-return]
+        return 2 * torch.sigmoid(2 * a) - 1 if compiling else _Tanh.apply(a)  # type: ignore[no-any-return]
 
 
 class _Tanh(torch.autograd.Function):
@@ -98,3 +114,17 @@ class _Tanh(torch.autograd.Function):
         (y,) = ctx.saved_tensors
         (gradient,) = gradients
         return torch.addcmul(gradient, gradient * y, y, value=-1)
+
+
+class _Softplus(torch.autograd.Function):
+    """log(1 + e^a), each member rounding as if alone in both directions."""
+
+    @staticmethod
+    def forward(ctx: Any, pre_activation: Tensor) -> Tensor:
+        ctx.save_for_backward(pre_activation)
+        return memberwise(functional.softplus, pre_activation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (pre_activation,) = ctx.saved_tensors
+        return gradients[0] * memberwise(torch.sigmoid, pre_activation)

@@ -36,6 +36,16 @@ def test_split_is_fixed_disjoint_and_covers_all(small_frey, data_dir):
     assert np.array_equal(both, small_frey.T[order])
 
 
+def test_the_published_split_is_the_legacy_generators(small_frey, data_dir):
+    (data_dir / FREY_NAME).write_bytes(mat(ff=small_frey))
+    found = data.load("freyface", data_dir, "published")
+    np.random.seed(0)
+    rows = small_frey.T.copy()
+    np.random.shuffle(rows)
+    assert np.array_equal(torch.cat([found.train, found.test]).numpy(), rows)
+    assert found.checksum == data.load("freyface", data_dir).checksum
+
+
 def test_the_packing_does_not_matter(small_frey, data_dir):
     from scipy.io import savemat
 

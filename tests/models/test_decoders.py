@@ -9,7 +9,7 @@ from reproduce.models.decoders import (
     GaussianIdentityDecoder,
 )
 from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
-from reproduce.models.layers import StackedLinear, TanhLayer
+from reproduce.models.layers import HiddenLayer, StackedLinear
 
 DECODERS = [BernoulliDecoder, GaussianDecoder, GaussianIdentityDecoder]
 
@@ -111,13 +111,27 @@ def test_bernoulli_stays_finite_for_extreme_logits():
     assert decoder.output.bias.grad.isfinite().all()
 
 
-def test_tanh_layer_is_tanh_and_passes_gradcheck():
-    layer = TanhLayer(2, 4, 5).double()
+@pytest.mark.parametrize("activation", ["tanh", "softplus"])
+def test_a_hidden_layer_is_its_activation_and_passes_gradcheck(activation):
+    layer = HiddenLayer(2, 4, 5, activation).double()
     with torch.no_grad():
         layer.weight.normal_(generator=torch.Generator().manual_seed(0))
     x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.allclose(layer(x), torch.tanh(x @ layer.weight + layer.bias), atol=1e-15)
+    function = {"tanh": torch.tanh, "softplus": lambda a: torch.log1p(torch.exp(a))}[activation]
+    assert torch.allclose(layer(x), function(x @ layer.weight + layer.bias), atol=1e-14)
     assert torch.autograd.gradcheck(layer, (x,))
+    assert torch.autograd.gradgradcheck(layer, (x,))  # modes are searched with second derivatives
+
+
+def test_large_pre_activations_stay_finite_in_a_softplus_layer():
+    layer = HiddenLayer(1, 1, 1, "softplus")
+    with torch.no_grad():
+        layer.weight.fill_(1)
+    x = torch.tensor([[[-1e4], [-90.0], [0.0], [90.0], [1e4]]], requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.flatten().tolist() == pytest.approx([0, 0, 0.693147, 90, 1e4])
+    assert x.grad.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
 
 def test_stacked_linear_applies_each_members_matrix():

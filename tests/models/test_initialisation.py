@@ -3,6 +3,7 @@ import torch
 
 from building import autoencoder
 from reproduce.errors import UserError
+from reproduce.models.decoders import GaussianDecoder
 from reproduce.models.initialisation import initialise
 
 
@@ -19,6 +20,20 @@ def test_normal_scheme(std):
         assert layer.bias.std().item() == pytest.approx(std, rel=0.25)
     assert not model.encoder.log_variance.weight.any()
     assert not model.encoder.log_variance.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("output_bias", "mean", "log_variance"),
+    [("normal", True, True), ("mean", True, False), ("zero", False, False)],
+)
+def test_which_output_biases_are_drawn(output_bias, mean, log_variance):
+    model = autoencoder((0, 1), pixels=300, hidden=200, latent=50, decoder=GaussianDecoder)
+    initialise(model, (0, 1), "normal", 0.01, output_bias)
+    assert bool(model.decoder.output.bias.any()) == mean
+    assert bool(model.decoder.log_variance.bias.any()) == log_variance
+    assert model.decoder.log_variance.weight.all()
+    assert model.encoder.mean.bias.all()
+    assert model.decoder.hidden.bias.all()
 
 
 def test_fan_in_scheme():
@@ -41,5 +56,7 @@ def test_a_member_starts_alike_in_any_company():
 def test_bad_settings_are_refused():
     with pytest.raises(UserError, match="choose one of: normal, fan_in"):
         initialise(wide(), (0, 1), "xavier", 0.01)
+    with pytest.raises(UserError, match="'some'; choose one of: normal, mean, zero"):
+        initialise(wide(), (0, 1), "normal", 0.01, "some")
     with pytest.raises(UserError, match="std"):
         initialise(wide(), (0, 1), "normal", -1.0)
