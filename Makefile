@@ -28,7 +28,7 @@ PEERS := $(VENV)/.installed-bench
 FOLDER = $(if $(filter-out results,$(RESULTS)),'results=$(RESULTS)')
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ manifolds: $(INSTALLED) ## The paper's Figure 4: two-dimensional latent spaces a
 
 samples: $(INSTALLED) ## The paper's Figure 5: random samples at several N_z; and reconstructions
 	$(PY) -m reproduce.figure figure=samples $(OVERRIDES)
+
+replay: $(INSTALLED) ## The published runs' first values, replayed from the author's random numbers
+	$(PY) -m reproduce.experiments.replay $(FOLDER) $(ARGS)
 
 step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
 	$(PY) -m reproduce.step_sizes selection=$(SELECTION) $(FOLDER) $(ARGS)
@@ -108,4 +111,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/diagnostics results/published_estimator results/estimators results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.json results/growth.png results/growth.pdf results/gpu results/gpu.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/published_estimator results/estimators results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.json results/growth.png results/growth.pdf results/gpu results/gpu.json
