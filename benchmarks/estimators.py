@@ -192,7 +192,8 @@ def make_jobs(overrides: Sequence[str], terminal: Console) -> tuple[dict[str, Jo
         step_size = settings.step_sizes[f"mnist_{entry}"].aevb
         job = config.job_from(
             config.compose_config(
-                [*overrides, f"data={used}", "algorithm=aevb", f"data.n_train={sizes[entry]}",
+                ["settings=text", *overrides, f"data={used}", "algorithm=aevb",
+                 f"data.n_train={sizes[entry]}",
                  "model.n_hidden=100", f"model.n_latent={n_latent}", "seeds=1",
                  f"algorithm.step_size={step_size}", f"samples={samples}"]
             )

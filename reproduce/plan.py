@@ -15,10 +15,10 @@ from reproduce.training import Job
 from reproduce.values import whole_number
 
 DEFAULT_SETTINGS = "published"
-"""A figure with other settings has a folder of its own."""
+"""A figure with other settings has a folder of its own, and says so."""
 NEUTRAL = re.compile(
     r"(budget|seeds|samples|tracking|workers|threads|compile|device|results|train|data\.dir|data\.fallback|"
-    r"figure|estimator|hydra)(?=[.=/@])"
+    r"figure|estimator|hydra|settings(?==))(?=[.=/@])"
 )
 """Beginnings of overrides that a figure does not list as changed settings: they choose what is
 trained and drawn, and change points of curves by rounding at most (`compile`, `device`, `threads`).
@@ -142,9 +142,18 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What has to be said below the figure."""
-        if not self.changed:
-            return []
-        return [f"Not with the committed settings: {', '.join(self.changed)}."]
+        return remarks_on(self.settings.settings.name, self.changed)
+
+
+def remarks_on(settings: str, changed: Sequence[str]) -> list[str]:
+    """Say with which settings a figure was not made that one would expect."""
+    names = (
+        [f"With the settings of the paper's text (settings={settings})."]
+        if settings == "text"
+        else []
+    )
+    others = [f"Not with the committed settings: {', '.join(changed)}."] if changed else []
+    return names + others
 
 
 def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:

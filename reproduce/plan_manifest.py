@@ -23,6 +23,7 @@ def manifest(plan: Plan, paper: str, diverged: Sequence[Divergence]) -> dict[str
         "budget": {"name": str(plan.settings.budget.name), **budget},
         "datasets": sorted({panel.dataset for panel in plan.panels}),
         "replaced": plan.replaced,
+        "settings": str(plan.settings.settings.name),
         "changed_settings": plan.changed,
         "drawn": {"at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()},
         "diverged": [

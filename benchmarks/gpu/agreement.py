@@ -13,7 +13,7 @@ from reproduce import config, runner
 from reproduce.store import Store
 from reproduce.values import quoted
 
-CPU_CURVES = ROOT / "results" / "reference" / "figure1" / "desktop" / "curves.csv"
+CPU_CURVES = ROOT / "results" / "reference" / "text" / "figure1" / "desktop" / "curves.csv"
 MEMBERS = 5
 SAMPLES = 1_000_000
 ALGORITHMS = ("aevb", "wake_sleep")
@@ -33,7 +33,8 @@ def agreement(store: Path, settings: Sequence[str], terminal: Console) -> list[d
     for dataset, n_latent in PANELS:
         for algorithm in ALGORITHMS:
             overrides = [
-                f"data={dataset}", f"algorithm={algorithm}", f"model.n_latent={n_latent}",
+                "settings=text", f"data={dataset}", f"algorithm={algorithm}",
+                f"model.n_latent={n_latent}",
                 f"seeds={MEMBERS}", f"samples={SAMPLES}", f"results={quoted(store)}", *settings,
             ]  # fmt: skip
             job = config.job_from(config.compose_config(overrides))
