@@ -146,14 +146,13 @@ class Plan:
 
 
 def remarks_on(settings: str, changed: Sequence[str]) -> list[str]:
-    """Say with which settings a figure was not made that one would expect."""
-    names = (
-        [f"With the settings of the paper's text (settings={settings})."]
-        if settings == "text"
-        else []
-    )
-    others = [f"Not with the committed settings: {', '.join(changed)}."] if changed else []
-    return names + others
+    """Say what about a figure's settings one would not expect."""
+    remarks = []
+    if settings == "text":
+        remarks.append("With the settings of the paper's text (settings=text).")
+    if changed:
+        remarks.append(f"Not with the committed settings: {', '.join(changed)}.")
+    return remarks
 
 
 def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:

@@ -87,7 +87,7 @@ def _likelihood(folder: Path, name: str, curves: pd.DataFrame, about: dict[str, 
     places = _places(curves, ["dataset", "n_latent", "n_train"])
     panels = [LikelihoodPanel(*place) for place in places]
     footnote = " ".join([_footnote(about), about.get("remarks") or ""]).strip()
-    drawn = curves[curves["estimator"] == main]
+    drawn = found[found["estimator"] == main]
     return figure2.draw(drawn, published, panels, folder / name, title=about["title"],
                         footnote=footnote)[0]  # fmt: skip
 
