@@ -30,6 +30,9 @@ _COLUMNS = {
     "figure3": tuple(name for name in _DTYPES if name not in ("run", "iterations", "kind")),
 }
 _NOT_OF_CURVES = ["run", "iterations", "inside_axes", "kind"]
+END = 1e8
+"""Samples at the last tick of Figure 2's axes, which is how far its curves are followed here; its
+lines go on to 2.5e8 (MNIST) within the axes and further beyond them."""
 UNTRAINED = -500.0
 """Nats below which log p(x) in Figure 3 is that of an untrained model, about -544."""
 
@@ -91,8 +94,9 @@ def load_published(
     """Load the curves of one figure of the paper: the final run of each, of trained models.
 
     Figure 2 shows the variational bound, Figure 3 the estimated marginal log-likelihood, both in
-    nats per datapoint. Aborted runs and the values of untrained models, between which and the
-    next point a curve shows nothing, are left out (`load_vertices` has them).
+    nats per datapoint. Left out, though `load_vertices` has them, are aborted runs, the values of
+    untrained models, between which and the next point a curve shows nothing, and what lies right
+    of Figure 3's axes.
 
     Parameters
     ----------
@@ -116,7 +120,9 @@ def load_published(
         final = frame["run"] == frame.groupby(curve)["run"].transform("max")
         frame = frame[final & (frame["kind"] == "exact")]
     else:
-        frame = frame[frame["value"] > UNTRAINED]
+        inside = frame["samples"].where(frame["inside_axes"] == 1)
+        right_edge = inside.groupby(frame["n_train"]).transform("max")
+        frame = frame[(frame["value"] > UNTRAINED) & (frame["samples"] <= right_edge)]
     kept = [column for column in frame.columns if column not in _NOT_OF_CURVES]
     return frame[kept].reset_index(drop=True)
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from reproduce.claims.finding import Effect, Finding, Verdict
 from reproduce.figures.style import dataset_name, in_order, short_number
+from reproduce.published import END
 
 SAME = 0.01
 """Values that differ by this share of themselves count as about the same."""
@@ -87,14 +88,14 @@ def furthest_of(curves: pd.DataFrame) -> int:
 
 
 def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tuple[bool, str]:
-    """Tell whether `samples` is as far as the published panel goes, and how far that is."""
+    """Tell whether `samples` is as far as the published panel shows, and how far that is."""
     theirs = published[published["dataset"] == place["dataset"]]
     for key in ("n_latent", "n_train"):
         if key in theirs.columns:
             theirs = theirs[theirs[key] == place[key]]
     if theirs.empty:
         return True, ""
-    end = float(theirs["samples"].max())
+    end = min(float(theirs["samples"].max()), END)
     so_far = short_number(samples) if samples else "none"
     return samples >= NEARLY * end, f"{short_number(end)} samples (so far {so_far})"
 
