@@ -19,7 +19,7 @@ from reproduce.comparison import (
     FIGURE2_SPLITS,
     aligned,
     compare,
-    mean_since_start,
+    mean_over,
     nats,
     or_blank,
 )
@@ -175,7 +175,7 @@ def first_points(curves: pd.DataFrame) -> str:
             continue
         end = int(theirs["samples"].iloc[0])
         running = mine[mine["split"] == "train_running"]
-        ours = [mean_since_start(seed, end) for _, seed in running.groupby("seed")]
+        ours = [mean_over(seed, 0, end) for _, seed in running.groupby("seed")]
         value = theirs["value"].iloc[0]
         rows.append([*_named(place), variant, short_number(end), _range(ours), nats(value)])
     if len(rows) == 1:

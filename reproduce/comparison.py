@@ -95,27 +95,47 @@ def over_seeds(curves: pd.DataFrame, at: NDArray[Any] | None = None) -> pd.DataF
     )
 
 
-def mean_since_start(running: pd.DataFrame, samples: float) -> float:
-    """Mean over the first `samples` of what running means since the previous mark average.
+def mean_over(running: pd.DataFrame, start: float, end: float) -> float:
+    """Mean over an interval of samples of what running means since the previous point average.
 
     Parameters
     ----------
     running
-        One curve of split `train_running`, from the first mark on: `samples`, `value` (nats).
-    samples
-        Where to stop. Within the mark that holds it the mean is taken to be level.
+        One curve of running means, ours of split `train_running` or a published one of `train`:
+        `samples`, `value` (nats). Its first point is taken to average from 0 on.
+    start, end
+        The interval in samples. Within a point that it cuts the mean is taken to be level.
 
     Returns
     -------
     float
-        Nats; NaN where the curve ends before `samples`.
+        Nats; NaN where the curve ends before `end`.
     """
     curve = running.sort_values("samples")
     ends = curve["samples"].to_numpy(dtype=np.float64)
-    if not ends.size or ends[-1] < samples:
+    if not ends.size or ends[-1] < end:
         return float("nan")
-    covered = np.diff(np.minimum(ends, samples), prepend=0.0)
+    covered = np.diff(np.clip(ends, start, end), prepend=start)
     return float(np.average(curve["value"], weights=covered))
+
+
+def published_value(
+    theirs: pd.DataFrame, our_split: str, marks: Sequence[float], samples: float
+) -> float:
+    """Return what the published curve shows where ours has a mark at `samples`, in nats.
+
+    A running mean of ours averages since our mark before, a published one since its point before,
+    which is elsewhere. So a published curve that is compared with `train_running` is averaged over
+    the samples that ours averages there; others, and between marks, are read off as they are. NaN
+    where the curve does not reach, and where its first point, a mean from the untrained model on,
+    would be averaged.
+    """
+    before = [mark for mark in marks if mark < samples]
+    if our_split != FIGURE2_SPLITS["train"] or not before or samples not in marks:
+        return value_at(theirs, samples)
+    if theirs.empty or max(before) < theirs["samples"].min():
+        return float("nan")
+    return mean_over(theirs, max(before), samples)
 
 
 def compare(
@@ -127,7 +147,8 @@ def compare(
 
     A row appears only where the published curve and at least one of our seeds have a value, each
     read linearly in log10(samples) and never beyond its ends. Published `train` is compared with
-    our `train_running`, because that is what the paper's Figure 2 plots (see `FIGURE2_SPLITS`).
+    our `train_running`, because that is what the paper's Figure 2 plots (see `FIGURE2_SPLITS`),
+    over the same samples (`published_value`).
     An algorithm that the paper does not have, such as one of the user's own, appears in the
     paper's panels with `published` and `difference` NaN.
 
@@ -156,14 +177,15 @@ def compare(
             identity["split"] = split
             theirs = _matching(published, identity)
             new = identity["algorithm"] not in set(published["algorithm"])
-            if split == "train":  # the first point's mean begins with the untrained model
-                theirs = theirs[theirs["samples"] > theirs["samples"].min()]
             panel = theirs if not new else _matching(published, {**identity, "algorithm": None})
             if panel.empty:
                 continue
             at = _round_marks(panel["samples"].max())
             part = over_seeds(ours, at).rename(columns={"mean": "ours"})
-            part["published"] = value_at(theirs, at)
+            marks = sorted(set(ours["samples"]))
+            part["published"] = [
+                published_value(theirs, our_split, marks, float(mark)) for mark in at
+            ]
             part = part.dropna(subset=["ours"] if new else ["ours", "published"])
             if not part.empty:
                 parts.append(part.assign(**identity, our_split=our_split))

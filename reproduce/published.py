@@ -94,7 +94,8 @@ def load_published(
     """Load the curves of one figure of the paper: the final run of each, of trained models.
 
     Figure 2 shows the variational bound, Figure 3 the estimated marginal log-likelihood, both in
-    nats per datapoint. Left out, though `load_vertices` has them, are aborted runs, the values of
+    nats per datapoint. Points that Figure 2 shows for one split of a run, they have for both. Left
+    out, though `load_vertices` has them, are aborted runs, the values of
     untrained models, between which and the next point a curve shows nothing, and what lies right
     of Figure 3's axes.
 
@@ -118,13 +119,31 @@ def load_published(
     if figure == "figure2":
         curve = ["dataset", "n_latent", "algorithm", "split"]
         final = frame["run"] == frame.groupby(curve)["run"].transform("max")
-        frame = frame[final & (frame["kind"] == "exact")]
+        frame = _at_all_hooks(frame[final & (frame["kind"] == "exact")])
     else:
         inside = frame["samples"].where(frame["inside_axes"] == 1)
         right_edge = inside.groupby(frame["n_train"]).transform("max")
         frame = frame[(frame["value"] > UNTRAINED) & (frame["samples"] <= right_edge)]
-    kept = [column for column in frame.columns if column not in _NOT_OF_CURVES]
+    kept = [name for name in _COLUMNS[figure] if name not in _NOT_OF_CURVES]
     return frame[kept].reset_index(drop=True)
+
+
+def _at_all_hooks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give both splits of a run a point wherever one of them has one.
+
+    The author's code evaluated both at once. What one curve lacks is a vertex on the straight line
+    between its neighbours, which matplotlib leaves out, so it is read off that line.
+    """
+    parts = []
+    for _, run in frame.groupby(["dataset", "n_latent", "algorithm"], sort=False):
+        hooks = np.unique(run["samples"])
+        for _, curve in run.groupby("split", sort=False):
+            values = value_at(curve, hooks)
+            known = np.isfinite(values)
+            labels = curve.iloc[[0]].drop(columns=["samples", "value"])
+            points = pd.DataFrame({"samples": hooks[known], "value": values[known]})
+            parts.append(labels.merge(points, how="cross"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _validate(frame: pd.DataFrame, path: Path, restore: str) -> None:

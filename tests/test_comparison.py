@@ -7,8 +7,9 @@ from reproduce.comparison import (
     COLUMNS,
     compare,
     markdown_table,
-    mean_since_start,
+    mean_over,
     over_seeds,
+    published_value,
     summarise,
 )
 from reproduce.published import load_published
@@ -39,15 +40,27 @@ def theirs(samples, values, **identity):
 STRAIGHT = np.log10(MARKS) * 10 - 190
 
 
-def test_mean_since_start_weighs_each_mark_by_the_samples_it_covers():
-    running = pd.DataFrame({"samples": [100, 400, 1000], "value": [-500.0, 0.0, 300.0]})
-    assert mean_since_start(running, 1000) == pytest.approx((-500 * 100 + 300 * 600) / 1000)
-    assert mean_since_start(running.iloc[::-1], 500) == pytest.approx(
-        (-500 * 100 + 300 * 100) / 500
+def test_a_mean_over_an_interval_weighs_each_point_by_the_samples_it_covers():
+    running = pd.DataFrame({"samples": [100, 400, 1000], "value": [-500.0, -200.0, 300.0]})
+    assert mean_over(running, 0, 1000) == pytest.approx((-500 * 100 - 200 * 300 + 300 * 600) / 1000)
+    assert mean_over(running.iloc[::-1], 0, 500) == pytest.approx(
+        (-500 * 100 - 200 * 300 + 300 * 100) / 500
     )
-    assert mean_since_start(running, 50) == -500
-    assert np.isnan(mean_since_start(running, 1001))
-    assert np.isnan(mean_since_start(running.iloc[:0], 1))
+    assert mean_over(running, 0, 50) == -500
+    assert mean_over(running, 400, 1000) == 300
+    assert mean_over(running, 300, 500) == pytest.approx(50)
+    assert np.isnan(mean_over(running, 0, 1001))
+    assert np.isnan(mean_over(running.iloc[:0], 0, 1))
+
+
+def test_published_running_means_are_averaged_over_the_samples_that_ours_average():
+    theirs = pd.DataFrame({"samples": [100, 400, 1000], "value": [-500.0, -200.0, 300.0]})
+    marks = [50, 100, 300, 500, 1000]
+    assert published_value(theirs, "train_running", marks, 500) == pytest.approx(50)
+    assert published_value(theirs, "train_running", marks, 1000) == 300
+    assert np.isnan(published_value(theirs, "train_running", marks, 100))  # from the start on
+    assert published_value(theirs, "test", marks, 400) == -200
+    assert np.isnan(published_value(theirs, "test", marks, 50))
 
 
 def test_difference_at_round_numbers_where_both_have_a_value():

@@ -3,10 +3,16 @@ import pandas as pd
 import pytest
 
 from reproduce.errors import UserError
-from reproduce.published import PUBLISHED_FOLDER, load_published, value_at
+from reproduce.published import (
+    PUBLISHED_FOLDER,
+    UNTRAINED,
+    load_published,
+    load_vertices,
+    value_at,
+)
 
 
-@pytest.mark.parametrize(("figure", "rows"), [("figure2", 16_140), ("figure3", 1_763)])
+@pytest.mark.parametrize(("figure", "rows"), [("figure2", 24_486), ("figure3", 1_673)])
 def test_the_committed_curves_load_with_their_types(figure, rows):
     frame = load_published(figure)
     assert len(frame) == rows
@@ -24,6 +30,31 @@ def test_values_read_off_the_paper():
     aevb, wake_sleep = (frame[frame["algorithm"] == name] for name in ("aevb", "wake_sleep"))
     assert value_at(aevb, 1e7) == pytest.approx(-107.7, abs=0.1)
     assert value_at(wake_sleep, 1e7) == pytest.approx(-113.6, abs=0.1)
+
+
+def test_aborted_runs_and_untrained_models_are_vertices_but_not_of_curves():
+    vertices, curves = load_vertices("figure2"), load_published("figure2")
+    mine = (vertices["n_latent"] == 20) & (vertices["algorithm"] == "wake_sleep")
+    mine &= (vertices["dataset"] == "mnist") & (vertices["split"] == "train")
+    assert vertices[mine & (vertices["run"] == 0)]["iterations"].tolist() == [1, 2410]
+    assert vertices["kind"].value_counts().tolist() == [16_160, 36]
+    assert curves["value"].min() > -300
+    assert set(vertices.loc[vertices["iterations"] == 1, "run"]) == {0}
+    untrained = load_vertices("figure3")["value"] < UNTRAINED
+    assert untrained.sum() == 8
+    assert load_published("figure3")["value"].min() > -200
+
+
+def test_both_splits_of_a_run_have_points_at_the_same_hooks():
+    curves = load_published("figure2").query("dataset == 'mnist' and n_latent == 200")
+    wake_sleep = curves[curves["algorithm"] == "wake_sleep"]
+    train, test = (wake_sleep[wake_sleep["split"] == split] for split in ("train", "test"))
+    assert train["samples"].tolist() == test["samples"].tolist()
+    # Only the test curve has a vertex there; the training curve is straight in log10(samples).
+    (value,) = train.loc[train["samples"] == 565_900, "value"]
+    x = np.log10([373_000, 565_900, 947_200])
+    share = (x[1] - x[0]) / (x[2] - x[0])
+    assert value == pytest.approx(-167.374 + share * (-134.803 + 167.374))
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -10,7 +10,7 @@ import pandas as pd
 from reproduce.claims.evidence import Evidence
 from reproduce.claims.finding import Effect, Finding, Verdict, prediction_interval
 from reproduce.claims.places import finding_at, furthest_of, groups, panel_name
-from reproduce.comparison import FIGURE2_SPLITS
+from reproduce.comparison import FIGURE2_SPLITS, published_value
 from reproduce.figures.style import algorithm_name
 from reproduce.published import load_published, value_at
 
@@ -44,7 +44,7 @@ def _matches(
             if theirs.empty or ours.empty:
                 continue
             samples = int(min(furthest_of(ours), theirs["samples"].max()))
-            value = value_at(theirs, samples)
+            value = published_value(theirs, own, sorted(set(ours["samples"])), samples)
             seeds = [value_at(one, samples) for _, one in ours.groupby("seed")]
             seeds = [one for one in seeds if math.isfinite(one)]
             if not seeds or not math.isfinite(value):
