@@ -47,7 +47,9 @@ def run(*arguments):
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    command = f"{sys.executable} -m reproduce.tables {REPOSITORY}/results/reference/figure2/paper"
+    command = (
+        f"{sys.executable} -m reproduce.tables {REPOSITORY}/results/reference/text/figure2/paper"
+    )
     done = subprocess.run(
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"],
         capture_output=True, text=True, timeout=120,
