@@ -171,7 +171,7 @@ def test_a_final_bound_cannot_be_told_before_the_end():
     )  # fmt: skip
     (finding,) = found(evidence(short), "1b")
     assert finding.verdict == "cannot be told"
-    assert finding.tell == "training to 2.5e8 samples (so far 1e6)"
+    assert finding.tell == "training to 1e8 samples (so far 1e6)"
     assert found(evidence(short), "1a")[0].verdict == "holds"
 
 
