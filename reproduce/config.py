@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce.bounds import BOUNDS
-from reproduce.data.freyface import SPLITS
+from reproduce.data.registry import SPLITS
 from reproduce.errors import UserError
 from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
 from reproduce.models.layers import ACTIVATIONS
@@ -103,7 +103,7 @@ def _split(config: DictConfig) -> dict[str, str]:
     """Return the split of a data set that has several."""
     if "split" not in config.data:
         return {}
-    check_one_of("data.split", config.data.split, SPLITS)
+    check_one_of("data.split", config.data.split, SPLITS[config.data.name])
     return {"split": config.data.split}
 
 

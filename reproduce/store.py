@@ -87,9 +87,9 @@ class Cell:
         }
 
     @property
-    def split(self) -> str:
-        """How the data set is split, where that is a choice."""
-        return str(self.settings.get("split", "random"))
+    def split(self) -> str | None:
+        """How the data set is split, where that is a choice; None: as it first was."""
+        return self.settings.get("split")
 
     @property
     def title(self) -> str:

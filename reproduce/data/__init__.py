@@ -2,7 +2,16 @@
 
 from reproduce.data.fallback import FALLBACK, Resolution, resolve
 from reproduce.data.images import ImageData
-from reproduce.data.registry import DATASETS, load
+from reproduce.data.registry import DATASETS, SPLITS, load
 from reproduce.data.sources import DataUnavailable
 
-__all__ = ["DATASETS", "FALLBACK", "DataUnavailable", "ImageData", "Resolution", "load", "resolve"]
+__all__ = [
+    "DATASETS",
+    "FALLBACK",
+    "SPLITS",
+    "DataUnavailable",
+    "ImageData",
+    "Resolution",
+    "load",
+    "resolve",
+]

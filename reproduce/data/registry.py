@@ -17,7 +17,15 @@ DATASETS: dict[str, Callable[..., ImageData]] = {
 }
 
 
-def load(name: str, data_dir: str | Path | None = None, split: str = "random") -> ImageData:
+SPLITS: dict[str, tuple[str, ...]] = {
+    "mnist": tuple(mnist.SPLITS),
+    "freyface": tuple(freyface.SPLITS),
+}
+"""How data sets may be split that can be split in several ways; the first is not the default of
+runs (conf/settings) but what their first results were made with."""
+
+
+def load(name: str, data_dir: str | Path | None = None, split: str | None = None) -> ImageData:
     """Load a data set, once a process: a second call returns the same object.
 
     Parameters
@@ -27,7 +35,7 @@ def load(name: str, data_dir: str | Path | None = None, split: str = "random") -
     data_dir
         The user's data folder; None (or "") for the cache alone.
     split
-        One of `freyface.SPLITS`; the other data sets have one split only.
+        One of the data set's `SPLITS`; None for the first of them, or where there is but one.
 
     Raises
     ------
@@ -38,7 +46,7 @@ def load(name: str, data_dir: str | Path | None = None, split: str = "random") -
     """
     check_name(name)
     folder = resolve_data_dir(data_dir)
-    return _load(name, folder, split) if name == "freyface" else _load(name, folder)
+    return _load(name, folder, split) if split and name in SPLITS else _load(name, folder)
 
 
 def check_name(name: str) -> None:

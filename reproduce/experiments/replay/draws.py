@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,6 +41,8 @@ class Run:
         Which curve.
     n_hidden, batch_size, activation, step_size, warmup_steps, log_variance_scale
         Of the model and of training; in the defaults of `published`, as recovered.
+    n_test, n_evaluations
+        Of a hook: the first so many images that test, each with so many samples of z in turn.
     std
         Standard deviation of the initial weights.
     scale
@@ -55,6 +58,8 @@ class Run:
     batch_size: int
     activation: Activation
     log_variance_scale: float
+    n_test: int = 10_000
+    n_evaluations: int = 1
     step_size: float = 0.02
     warmup_steps: int = 101
     std: float = 0.01
@@ -78,6 +83,10 @@ def published(dataset: str, n_latent: int, algorithm: str, n_hidden: int | None 
         batch_size=100 if mnist else 500,
         activation="tanh" if mnist else "softplus",
         log_variance_scale=1.0 if algorithm == "aevb" else 0.1,
+        n_test=(1_000 if algorithm == "wake_sleep" and n_latent < 200 else 10_000)
+        if mnist
+        else 365,
+        n_evaluations=1 if mnist else 10,
     )
 
 
@@ -91,8 +100,8 @@ FIGURE2 = [
 
 
 class Stream:
-    """What one run drew, in its order: `images`, then `initial_weights`, then `iteration` by
-    iteration.
+    """What one run drew, in its order: `images`, `initial_weights`, then `iteration` by iteration,
+    with a `hook` after the first and then whenever the clock called for one.
 
     Parameters
     ----------
@@ -137,7 +146,7 @@ class Stream:
         else:
             self._decoder(model.decoder, output_bias=True)
             self._encoder(model.encoder)
-            unused = _built(self.run, 1, self.images.train.shape[1])
+            unused = _built(self.run, self.images.train.shape[1])
             self._decoder(unused.decoder, output_bias=True)
 
     def _encoder(self, encoder: GaussianEncoder) -> None:
@@ -175,7 +184,7 @@ class Stream:
         if self.run.algorithm == "wake_sleep":
             drawn["prior"] = self._columns(n, m)
             n_pixels = self.images.train.shape[1]
-            if self.run.dataset == "mnist":  # one uniform number a binary pixel, as here
+            if self.run.dataset == "mnist":  # one uniform number per binary pixel
                 drawn["pixel"] = torch.from_numpy(self.source.uniform(size=(n_pixels, m)).T)[None]
             else:
                 drawn["pixel"] = self._columns(n_pixels, m)
@@ -185,31 +194,44 @@ class Stream:
         """Draw normal numbers (rows, columns); return them as (sample 1, columns, rows)."""
         return torch.from_numpy(self.source.standard_normal((rows, columns)).T)[None]
 
-    def test_noise(self) -> Tensor:
-        """Draw noise for the whole test set, (sample 1, image, latent)."""
-        return self._columns(self.run.n_latent, len(self.images.test))
-
-    def moved_on(self, numbers: int) -> "Stream":
-        """Return a copy of the stream behind another `numbers` normal numbers."""
-        copy = object.__new__(Stream)
-        copy.run, copy.data_dir, copy.images = self.run, self.data_dir, self.images
-        copy.source = np.random.RandomState()
-        copy.source.set_state(self.source.get_state())
-        copy.source.standard_normal(numbers)
-        return copy
+    def hook(self) -> list[Tensor]:
+        """Draw a hook's noise: for each evaluation one number (sample 1, image, latent)."""
+        n_test = min(self.run.n_test, len(self.images.test))
+        return [self._columns(self.run.n_latent, n_test) for _ in range(self.run.n_evaluations)]
 
 
-def build(
-    run: Run, stream: Stream, n_members: int = 1, dtype: torch.dtype = torch.float32
-) -> Algorithm:
+class LegacyBernoulli(BernoulliDecoder):
+    """The Bernoulli decoder, dreaming as NumPy's legacy `binomial` and the author's code did."""
+
+    def sample(
+        self,
+        z: Float[Tensor, "member *batch latent"],
+        noise: Float[Tensor, "member *batch pixel"],
+    ) -> Float[Tensor, "member *batch pixel"]:
+        """Binary images from one uniform number per pixel; probabilities keep off 0 and 1."""
+        p = 0.001 + 0.998 * self.mean(z)
+        # `binomial` inverts the distribution of whichever outcome is the less likely.
+        return torch.where(p > 0.5, noise <= p, noise > 1 - p).to(noise.dtype)
+
+
+@torch.no_grad()
+def test_bound(algorithm: Algorithm, run: Run, hook: Sequence[Tensor]) -> float:
+    """Return the mean bound over the images of a hook, in nats, of the only member."""
+    dtype = next(algorithm.parameters()).dtype
+    x = algorithm.test_images[: run.n_test].to(dtype)[None] * run.scale
+    values = [algorithm.bound(x, noise[None].to(dtype)).mean() for noise in hook]
+    return float(torch.stack(values).mean())
+
+
+def build(run: Run, stream: Stream, dtype: torch.dtype = torch.float32) -> Algorithm:
     """Build the suite's own model and algorithm of `run`, with the run's initial weights."""
-    model = _built(run, n_members, stream.images.train.shape[1]).to(dtype)
+    model = _built(run, stream.images.train.shape[1]).to(dtype)
     stream.initial_weights(model)
     kind = {"aevb": AEVB, "wake_sleep": WakeSleep}[run.algorithm]
     return kind(
         model,
         stream.images,
-        range(n_members),
+        [0],
         step_size=run.step_size,
         warmup_steps=run.warmup_steps,
         batch_size=run.batch_size,
@@ -217,21 +239,19 @@ def build(
     ).without_trainer()
 
 
-def stacked(draws: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack what several streams drew along the member axis, in single precision."""
+def single(drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a stream drew for a stack of one member, in single precision."""
     return {
-        name: torch.stack([one[name] for one in draws]).to(
-            torch.int64 if name == "index" else torch.float32
-        )
-        for name in draws[0]
+        name: values[None] if name == "index" else values[None].float()
+        for name, values in drawn.items()
     }
 
 
-def _built(run: Run, n_members: int, n_pixels: int) -> Autoencoder:
-    sizes = (n_members, n_pixels, run.n_hidden, run.n_latent)
+def _built(run: Run, n_pixels: int) -> Autoencoder:
+    sizes = (1, n_pixels, run.n_hidden, run.n_latent)
     encoder = GaussianEncoder(
         *sizes, log_variance_scale=run.log_variance_scale, activation=run.activation
     )
-    kind = BernoulliDecoder if run.dataset == "mnist" else GaussianDecoder
-    decoder = kind(n_members, run.n_latent, run.n_hidden, n_pixels, activation=run.activation)
+    kind = LegacyBernoulli if run.dataset == "mnist" else GaussianDecoder
+    decoder = kind(1, run.n_latent, run.n_hidden, n_pixels, activation=run.activation)
     return Autoencoder(encoder, decoder)
