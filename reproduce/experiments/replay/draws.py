@@ -83,9 +83,7 @@ def published(dataset: str, n_latent: int, algorithm: str, n_hidden: int | None 
         batch_size=100 if mnist else 500,
         activation="tanh" if mnist else "softplus",
         log_variance_scale=1.0 if algorithm == "aevb" else 0.1,
-        n_test=(1_000 if algorithm == "wake_sleep" and n_latent < 200 else 10_000)
-        if mnist
-        else 365,
+        n_test=10_000 if mnist else 365,
         n_evaluations=1 if mnist else 10,
     )
 
