@@ -135,7 +135,7 @@ def test_without_the_folder_the_name_is_unknown(monkeypatch, tmp_path):
         ("iwae.IWAE", "iwae.IWEA", "iwae.IWEA"),
         ("n_samples", "n_smaples", "unexpected keyword argument 'n_smaples'"),
         ("estimator: B", "estimator: [B", "no YAML"),
-        ("batch_size: 100", "", "lacks batch_size"),
+        ("batch_size: ${oc.select:settings.batch_size.${data.name},100}", "", "lacks batch_size"),
         ("iwae.IWAE", "collections.OrderedDict", "OrderedDict is no algorithm"),
     ],
 )
