@@ -48,7 +48,8 @@ def place(name: str) -> str:
 
 def placed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return `settings` of a class with its import path of today as `_target_`."""
-    return {**settings, TARGET: place(settings[TARGET])}
+    target = settings[TARGET]  # which may be anything until it is instantiated
+    return {**settings, TARGET: PLACES.get(target, target)}
 
 
 def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
