@@ -87,4 +87,4 @@ def _first_hook(ax: Axes, found: pd.DataFrame) -> None:
         off = float(row.replayed) - float(row.published)  # pyright: ignore[reportArgumentType]
         ax.plot(off, at, "o", color=colour, markersize=4.5)
     ax.axvline(0, color=style.MUTED, linewidth=0.8, zorder=1)
-    ax.set_xlabel("replayed − published (nats); grey: the bars set beforehand")
+    ax.set_xlabel("replayed − published (nats)\ngrey: how far off was allowed beforehand")
