@@ -73,8 +73,7 @@ def replay(data_dir: Path | None) -> pd.DataFrame:
 def row(
     run: Run, part: str, split: str, iterations: int, published: float, value: float
 ) -> dict[str, Any]:
-    """Return a row of `replay.csv`. `spread` is that of runs that go on with other numbers: none,
-    since all that the author's code drew is known."""
+    """Return a row of `replay.csv`; `spread` is 0, since one stream of numbers is replayed."""
     return {
         "dataset": run.dataset,
         "n_latent": run.n_latent,
