@@ -22,6 +22,7 @@ from reproduce.comparison import (
     mean_over,
     nats,
     or_blank,
+    published_value,
 )
 from reproduce.errors import UserError
 from reproduce.figures import ablation as drawing
@@ -151,8 +152,12 @@ def markdown(curves: pd.DataFrame) -> str:
     for place, variant, mine in _by_variant(curves):
         values = []
         for theirs, ours in FIGURE2_SPLITS.items():
-            values.append(_mean(mine[mine["split"] == ours], at))
-            values.append(or_blank(value_at(_of(published, place, theirs), at)))
+            curve = mine[mine["split"] == ours]
+            values.append(_mean(curve, at))
+            shown_there = published_value(
+                _of(published, place, theirs), ours, sorted(set(curve["samples"])), at
+            )
+            values.append(or_blank(shown_there))
         rows.append([*_named(place), variant, *values])
     caption = (
         "Variational bound in nats per datapoint (train: running mean of the minibatches) at "
