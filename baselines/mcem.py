@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.adagrad import Adagrad
-from reproduce.algorithm import Algorithm
+from reproduce.algorithms.adagrad import Adagrad
+from reproduce.algorithms.base import Algorithm
+from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
-from reproduce.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.gaussian import standard_normal_log_prob
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import TARGET_ACCEPTANCE, Chains, adapted, hmc_step
 
 

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.adagrad import Adagrad
-from reproduce.algorithm import Algorithm, Noise
-from reproduce.bounds import kl_in
+from reproduce.algorithms.adagrad import Adagrad
+from reproduce.algorithms.base import Algorithm, Noise
+from reproduce.models.bounds import kl_in
 from reproduce.models.decoders import Decoder, NoiseKind
 from reproduce.models.encoder import GaussianEncoder
 

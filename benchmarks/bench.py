@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from benchmarks import command
 from benchmarks.summary import judge, sentences, summarise, table
 from benchmarks.variants import VARIANTS
-from reproduce.files import write_json
+from reproduce.common.files import write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.peers.workload import Measurement, positive_int, positive_seconds
 from benchmarks.variants import Variant, machine, run
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 
 RESULTS = Path(__file__).parents[1] / "results"
 INTERRUPTED = 130  # the exit status of a program ended by Ctrl-C

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.variants import THREADS, machine
-from reproduce.files import write_json
+from reproduce.common.files import write_json
 from reproduce.likelihood.importance import Importance
 from reproduce.likelihood.target import Target
 from reproduce.models.autoencoder import Autoencoder
@@ -29,7 +29,7 @@ from reproduce.models.decoders import BernoulliDecoder
 from reproduce.models.encoder import GaussianEncoder
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.models.initialisation import initialise
-from reproduce.models.products import product
+from reproduce.models.kernels import product
 from reproduce.samplers.hmc import Chains, leapfrog
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench_likelihood.json"

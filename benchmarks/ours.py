@@ -28,11 +28,12 @@ from benchmarks.peers.workload import (
     report,
     together,
 )
-from reproduce import config, training
-from reproduce.algorithm import Algorithm
+from reproduce import config
+from reproduce.algorithms.base import Algorithm
+from reproduce.algorithms.schedule import Chunks
+from reproduce.common.machine import prepare
 from reproduce.data.images import ImageData
-from reproduce.runtime import prepare
-from reproduce.schedule import Chunks
+from reproduce.training import loop as training
 
 START_TIMEOUT = 120  # seconds until every process must have warmed up
 MOST_BLOCKS = 100_000  # minutes of training; Lightning counts them before it starts

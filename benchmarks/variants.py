@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from benchmarks.peers.workload import Measurement
-from reproduce.errors import UserError
-from reproduce.runtime import available_cores
+from reproduce.common.errors import UserError
+from reproduce.common.machine import available_cores
 
 ROOT = Path(__file__).parents[1]
 THREADS = 2  # for every variant alike

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reproduce.trained import load_model
+    from reproduce.store.load import load_model
 
 # Threads of one operator wait for each other by spinning, by default for milliseconds: on a machine
 # that is busy with something else they so keep the thread they wait for from its core. This makes
@@ -17,7 +17,7 @@ __all__ = ["load_model"]
 def __getattr__(name: str) -> Any:
     """Import on demand: torch takes seconds, and not every command needs it."""
     if name == "load_model":
-        from reproduce.trained import load_model
+        from reproduce.store.load import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,9 +8,10 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser  # there is no public one
 
-from reproduce import application, cli, methods, multirun
-from reproduce.errors import UserError
-from reproduce.overrides import check_overrides
+from reproduce.common import cli, plugins
+from reproduce.common.errors import UserError
+from reproduce.config.overrides import check_overrides
+from reproduce.sweeps import application, multirun
 
 
 def check_arguments(arguments: list[str]) -> None:
@@ -45,7 +46,7 @@ def main() -> int:
         return multirun.report(multirun.launch(application.run, given.overrides, options))
     # In front of the first override: Hydra wants options before or after all of them.
     place = arguments.index(given.overrides[0]) if given.overrides else len(arguments)
-    sys.argv[place + 1 : place + 1] = methods.search_path()
+    sys.argv[place + 1 : place + 1] = plugins.search_path()
     application.run()
     return 0
 

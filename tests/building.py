@@ -3,8 +3,8 @@
 import torch
 
 from baselines.wake_sleep import WakeSleep
-from reproduce.aevb import AEVB
-from reproduce.models import products
+from reproduce.algorithms.aevb import AEVB
+from reproduce.models import kernels
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.decoders import BernoulliDecoder
 from reproduce.models.encoder import GaussianEncoder
@@ -38,7 +38,7 @@ def parameters(module, member=None):
 def has_onednn():
     """Tell whether this build of torch has oneDNN's operator for linear layers."""
     try:
-        products.single_product(torch.ones(2, 2), torch.ones(2, 2))
+        kernels.single_product(torch.ones(2, 2), torch.ones(2, 2))
     except (AttributeError, RuntimeError, TypeError):
         return False
     return True

@@ -9,9 +9,9 @@ import sys
 import torch
 
 from building import algorithm, parameters
+from reproduce.common.machine import prepare
 from reproduce.data.images import ImageData
-from reproduce.models import decoders, products
-from reproduce.runtime import prepare
+from reproduce.models import decoders, kernels
 
 STEPS = 3
 
@@ -19,7 +19,7 @@ STEPS = 3
 def errors(name: str, decoder: str, onednn: bool) -> dict[str, dict[str, float]]:
     """Largest error of a weight, and of a datapoint's bound in nats, after a few steps."""
     prepare(threads=1)
-    products._serves = torch.compiler.assume_constant_result(lambda: onednn)
+    kernels._serves = torch.compiler.assume_constant_result(lambda: onednn)
     source = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (340, 64), generator=source, dtype=torch.uint8)
     images = ImageData("made_up", pixels[:300], pixels[300:], 1 / 256, (8, 8), "", "")

@@ -14,8 +14,8 @@ install_import_hook(["reproduce", "baselines"], "typechecker.check")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from reproduce.common.machine import prepare  # noqa: E402
 from reproduce.data.images import ImageData  # noqa: E402
-from reproduce.runtime import prepare  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

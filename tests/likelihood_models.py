@@ -4,7 +4,7 @@ import torch
 
 from building import autoencoder
 from reproduce.likelihood.target import Target
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 
 def draw(model, n_points, n_pixels, seed=0):

@@ -5,9 +5,9 @@ import json
 
 import torch
 
-from reproduce import compiled
-from reproduce.compiled import CompiledStep
-from reproduce.errors import UserError
+from reproduce.algorithms import compiled
+from reproduce.algorithms.compiled import CompiledStep
+from reproduce.common.errors import UserError
 
 Kind = enum.Enum("Kind", "A B")
 STEPS = 4

@@ -6,11 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reproduce import ablation, config, redraw
-from reproduce.errors import UserError
-from reproduce.figures import ablation as drawing
-from reproduce.published import load_published
-from reproduce.store import Store
+from reproduce import config
+from reproduce.analysis.published import load_published
+from reproduce.commands import redraw
+from reproduce.common.errors import UserError
+from reproduce.experiments.ablation import picture as drawing
+from reproduce.experiments.ablation import run as ablation
+from reproduce.store.store import Store
 
 ABLATIONS = Path(__file__).parents[1] / "conf" / "ablation"
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from building import autoencoder
-from reproduce import adagrad
-from reproduce.adagrad import Adagrad
+from reproduce.algorithms import adagrad
+from reproduce.algorithms.adagrad import Adagrad
 
 
 def test_a_weight_that_only_the_prior_pulls_at_shows_epsilon():

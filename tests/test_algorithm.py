@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from building import algorithm, parameters
+from reproduce.algorithms.schedule import BLOCK_STEPS
+from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
-from reproduce.errors import UserError
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
-from reproduce.randomness import generator
-from reproduce.schedule import BLOCK_STEPS
+from reproduce.models.random_streams import generator
 
 BOTH = pytest.mark.parametrize("name", ["aevb", "wake_sleep"])
 

@@ -21,19 +21,16 @@ import pytest
 import torch
 
 import reproduce.__main__ as cell_command
-from reproduce import (
-    ablation,
-    cli,
-    config,
-    dashboard,
-    figure,
-    runner,
-    step_sizes,
-    sweep,
-)
-from reproduce.aevb import AEVB
+from reproduce import config
+from reproduce.algorithms.aevb import AEVB
+from reproduce.common import cli
+from reproduce.common.errors import UserError
 from reproduce.data import registry, sources
-from reproduce.errors import UserError
+from reproduce.experiments import figure, step_sizes
+from reproduce.experiments.ablation import run as ablation
+from reproduce.report import dashboard
+from reproduce.sweeps import sweep
+from reproduce.training import pool
 
 COMMANDS = {
     "cell": (cell_command.main, ["samples=1000", "seeds=1", "tracking=off", "workers=1"]),
@@ -308,7 +305,7 @@ def uninterrupted(tmp_path_factory):
 
 def train(*overrides):
     settings = config.compose_config([*overrides, "tracking=off"])
-    runner.run([config.job_from(settings)], 1, cli.console())
+    pool.run([config.job_from(settings)], 1, cli.console())
 
 
 def copied(trained, tmp_path):
@@ -430,7 +427,7 @@ def test_a_job_that_fails_is_noticed_while_others_report():
     failed, training = Future(), Future()
     failed.set_exception(UserError("It failed."))
     with pytest.raises(UserError, match="It failed"):
-        runner._follow({failed: 1, training: 0}, Busy(), [report], lambda number: None)
+        pool._follow({failed: 1, training: 0}, Busy(), [report], lambda number: None)
 
 
 @pytest.mark.slow
@@ -444,7 +441,7 @@ def test_a_job_that_fails_stops_one_that_trains(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
     try:
         with pytest.raises(UserError, match=r"Could not write \S+checkpoint\.ckpt"):
-            runner.run(jobs, 2, cli.console())
+            pool.run(jobs, 2, cli.console())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -482,7 +479,7 @@ def test_wandb_without_an_account_says_what_to_do(run, monkeypatch):
     def fail(*arguments):
         raise UsageError("No API key configured.")
 
-    monkeypatch.setattr(runner, "train", fail)
+    monkeypatch.setattr(pool, "train", fail)
     outcome = run("cell", "tracking=online")
     assert outcome.status == 2
     assert "No API key configured" in outcome.err
@@ -507,7 +504,11 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
     ("command", "arguments", "said"),
     [
         ("cell", ["samples=1e300"], "samples must be at most 1e+12"),
-        ("cell", ["algorithm._target_=reproduce.aevb.AEBV"], "reproduce.aevb.AEBV"),
+        (
+            "cell",
+            ["algorithm._target_=reproduce.algorithms.aevb.AEBV"],
+            "reproduce.algorithms.aevb.AEBV",
+        ),
         ("figure", ["train=false"], "There is no curve to draw"),
         ("cell", ["train=false"], "is for figures"),
         ("step sizes", ["selection.candidates=[]"], "nothing to choose from"),
@@ -626,7 +627,7 @@ def test_an_ablation_without_a_point_says_why(run):
     ("module", "arguments", "said"),
     [
         ("reproduce", ["model.n_latnet=3"], "did you mean model.n_latent?"),
-        ("reproduce.figure", ["figure=figure1", "budget=lap"], "Unknown budget 'lap'"),
+        ("reproduce.experiments.figure", ["figure=figure1", "budget=lap"], "Unknown budget 'lap'"),
     ],
 )
 def test_from_a_shell(tmp_path, module, arguments, said):

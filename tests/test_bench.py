@@ -11,7 +11,7 @@ from benchmarks import bench, command
 from benchmarks.peers.workload import Clock, Measurement, grey_levels, images
 from benchmarks.summary import judge, sentences, summarise
 from benchmarks.variants import VARIANTS, Variant, run
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 
 SPEEDS = {
     "ours_1": 8.0, "ours_4": 20.0, "ours_8": 22.0, "ours_1_compiled": 10.0,

@@ -5,9 +5,9 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from building import autoencoder
-from reproduce.bounds import bound_named, sgvb_a, sgvb_b
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.bounds import bound_named, sgvb_a, sgvb_b
 from reproduce.models.decoders import Decoder, GaussianDecoder
 from reproduce.models.encoder import GaussianEncoder
 from reproduce.models.gaussian import LOG_2PI, DiagonalGaussian

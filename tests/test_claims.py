@@ -8,14 +8,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reproduce.claims import __main__ as command
-from reproduce.claims.bound_claims import speed_up
-from reproduce.claims.evidence import Evidence, gather
-from reproduce.claims.finding import Effect, Finding, judge, overall, prediction_interval
-from reproduce.claims.paper import check_all
-from reproduce.claims.tables import summary_table
-from reproduce.errors import UserError
-from reproduce.published import load_published
+from reproduce.analysis.published import load_published
+from reproduce.common.errors import UserError
+from reproduce.experiments.bound.claims import speed_up
+from reproduce.experiments.claims import __main__ as command
+from reproduce.experiments.claims.evidence import Evidence, gather
+from reproduce.experiments.claims.finding import (
+    Effect,
+    Finding,
+    judge,
+    overall,
+    prediction_interval,
+)
+from reproduce.experiments.claims.paper import check_all
+from reproduce.experiments.claims.tables import summary_table
 
 MARKS = np.array([10**4, 10**5, 10**6, 10**7, 10**8, 2.5 * 10**8]).astype(int)
 EMPTY = pd.DataFrame(columns=["dataset", "n_latent", "n_train", "algorithm", "seed", "split",

@@ -3,16 +3,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reproduce.comparison import (
+from reproduce.analysis.comparison import (
     COLUMNS,
     compare,
     markdown_table,
-    mean_over,
-    over_seeds,
     published_value,
     summarise,
 )
-from reproduce.published import load_published
+from reproduce.analysis.curves import mean_over, over_seeds
+from reproduce.analysis.published import load_published
 
 MARKS = np.array([20_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000])
 

@@ -19,8 +19,8 @@ import torch
 
 from building import has_onednn
 from reproduce import config
-from reproduce.checkpoints import read_checkpoint
-from reproduce.store import Store
+from reproduce.store.checkpoints import read_checkpoint
+from reproduce.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
@@ -173,12 +173,12 @@ def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path):
 def test_steps_that_cannot_be_compiled_are_refused_or_left_as_they_are(body, said, tmp_path):
     (tmp_path / "algorithm").mkdir()
     own = (ROOT / "conf" / "algorithm" / "aevb.yaml").read_text()
-    own = own.replace("reproduce.aevb.AEVB", "method.Own").replace("name: aevb", "name: own")
+    own = own.replace("reproduce.algorithms.aevb.AEVB", "method.Own").replace(
+        "name: aevb", "name: own"
+    )
     (tmp_path / "algorithm" / "own.yaml").write_text(own)
     for allowed in (True, False):
-        code = (
-            f"from reproduce.aevb import AEVB\n\nclass Own(AEVB):\n    graphs_allowed = {allowed}\n"
-        )
+        code = f"from reproduce.algorithms.aevb import AEVB\n\nclass Own(AEVB):\n    graphs_allowed = {allowed}\n"
         (tmp_path / "method.py").write_text(f"{code}\n    def step(self, x, noise):{body}")
         given = ("algorithm=own", "samples=3000", "seeds=1", "compile=true")
         done = command(tmp_path / str(allowed), *given, METHODS=str(tmp_path))

@@ -7,10 +7,10 @@ import torch
 from rich.console import Console
 
 from reproduce import config, data
-from reproduce.errors import UserError
-from reproduce.overrides import groups
-from reproduce.plan import make_plan, marks_of
-from reproduce.training import build
+from reproduce.common.errors import UserError
+from reproduce.config.overrides import groups
+from reproduce.experiments.plan import make_plan, marks_of
+from reproduce.training.loop import build
 
 TINY = ["model.n_latent=2", "model.n_hidden=5", "seeds=2"]
 MINIBATCH = "algorithm.batch_size=20"

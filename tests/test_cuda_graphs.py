@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from building import algorithm, parameters
-from reproduce import algorithm as algorithm_module
+from reproduce.algorithms import base as algorithm_module
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

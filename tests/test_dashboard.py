@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from reproduce import config, dashboard
-from reproduce.errors import UserError
-from reproduce.published import load_published
-from reproduce.store import Store
-from reproduce.training import train
+from reproduce import config
+from reproduce.analysis.published import load_published
+from reproduce.common.errors import UserError
+from reproduce.report import dashboard
+from reproduce.store.store import Store
+from reproduce.training.loop import train
 from test_tracking import history, offline_runs, records
 
 SMALL = ["data=digits", "model.n_latent=3", "samples=20000", "seeds=2"]

@@ -7,12 +7,13 @@ import torch
 from rich.console import Console
 
 from building import autoencoder
-from reproduce import config, diagnostics
-from reproduce.bounds import sgvb_a, sgvb_b
-from reproduce.diagnostics import diagnose
-from reproduce.errors import UserError
-from reproduce.figures import latent
-from reproduce.training import train
+from reproduce import config
+from reproduce.common.errors import UserError
+from reproduce.experiments.latent import picture as latent
+from reproduce.experiments.latent import run as diagnostics
+from reproduce.experiments.latent.run import diagnose
+from reproduce.models.bounds import sgvb_a, sgvb_b
+from reproduce.training.loop import train
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import estimators
-from benchmarks.estimator_targets import missed, targets
+from reproduce.experiments.estimators import run as estimators
+from reproduce.experiments.estimators.targets import missed, targets
 from reproduce.likelihood.ais import Ais
 from reproduce.likelihood.quadrature import Quadrature
 from reproduce.likelihood.target import Estimate

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from reproduce import config, exchange
-from reproduce.errors import UserError
-from reproduce.store import Store
-from reproduce.training import Job, train
+from reproduce import config
+from reproduce.common.errors import UserError
+from reproduce.store import exchange
+from reproduce.store.store import Store
+from reproduce.training.job import Job
+from reproduce.training.loop import train
 
 ROW = {
     "split": "test", "samples": 20_000, "estimator": "quadrature", "settings": "12345678",

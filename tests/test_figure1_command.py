@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reproduce import figure
-from reproduce.figures import figure1
+from reproduce.experiments import figure
+from reproduce.experiments.bound import picture as figure1
 
 SMALL = ["figure=figure1", "budget=smoke", "samples=25000", "tracking=off", "workers=1"]
 
@@ -105,7 +105,14 @@ def test_fewer_samples_and_seeds_show_only_those(smoke, capsys):
 
 
 def command(results, *arguments):
-    return [sys.executable, "-m", "reproduce.figure", *SMALL, f"results={results}", *arguments]
+    return [
+        sys.executable,
+        "-m",
+        "reproduce.experiments.figure",
+        *SMALL,
+        f"results={results}",
+        *arguments,
+    ]
 
 
 @pytest.mark.slow

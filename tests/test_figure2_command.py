@@ -1,4 +1,4 @@
-"""`make figure2` and `python -m reproduce.estimate`, end to end on the embedded digits."""
+"""`make figure2` and `python -m reproduce.commands.estimate`, end to end on the embedded digits."""
 
 import json
 import shutil
@@ -6,11 +6,14 @@ import shutil
 import pandas as pd
 import pytest
 
-from reproduce import config, estimate, estimates, figure
-from reproduce.errors import UserError
+from reproduce import config
+from reproduce.commands import estimate
+from reproduce.common.errors import UserError
+from reproduce.experiments import figure
+from reproduce.likelihood import evaluate
 from reproduce.likelihood.hmc_kde import HmcKde
-from reproduce.store import LIKELIHOOD_KINDS
-from reproduce.training import train
+from reproduce.store.store import LIKELIHOOD_KINDS
+from reproduce.training.loop import train
 
 SMALL = [
     "figure=figure2", "budget=smoke", "tracking=off", "workers=1", "seeds=2",
@@ -78,7 +81,7 @@ def test_a_finished_figure_is_drawn_again_without_training_or_estimating(small, 
     def unwanted(*_arguments):
         raise AssertionError("an estimate was made again")
 
-    monkeypatch.setattr(estimates, "estimate", unwanted)
+    monkeypatch.setattr(evaluate, "estimate", unwanted)
     assert figure.main([*SMALL, f"results={small}"]) == 0
     assert before == (
         (folder / "curves.csv").read_bytes(),
@@ -253,8 +256,8 @@ def test_estimates_of_an_older_version_are_made_again(small, tmp_path, monkeypat
         made.append((estimator.name, question.samples))
         return estimate_anew(store, question, seeds, estimator, *more)
 
-    estimate_anew = estimates.estimate
-    monkeypatch.setattr(estimates, "estimate", counted)
+    estimate_anew = evaluate.estimate
+    monkeypatch.setattr(evaluate, "estimate", counted)
     monkeypatch.setattr(HmcKde, "version", HmcKde.version + 1)
     assert figure.main([*SMALL, f"results={results}"]) == 0
     assert sorted(made) == [("hmc_kde", 8_000)] * 2 + [("hmc_kde", 9_000)] * 2

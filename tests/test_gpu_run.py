@@ -9,8 +9,8 @@ import pandas as pd
 
 from benchmarks.gpu import cells, speed
 from benchmarks.gpu.agreement import compare, ends
-from reproduce.cli import console
-from reproduce.errors import UserError
+from reproduce.common.cli import console
+from reproduce.common.errors import UserError
 
 
 def test_agreement_is_a_welch_interval_that_holds_zero():

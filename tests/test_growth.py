@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from benchmarks import command, growth, growth_figure
+from benchmarks import command
 from benchmarks.peers.workload import Measurement
 from reproduce import config
+from studies.growth import __main__ as growth
+from studies.growth import picture as growth_figure
 
 
 def row(panel, series, x, seconds):

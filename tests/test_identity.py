@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from reproduce import identity
-from reproduce.config import cell_from, compose_config
 from reproduce.estimates import ConfiguredEstimator
+
+from reproduce.common import identity
+from reproduce.config import cell_from, compose_config
 from reproduce.store import Cell, Store
 
 RESULTS = Path(__file__).parents[1] / "results"

@@ -5,7 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.likelihood_comparison import compare_likelihoods, markdown_likelihood_table
+from reproduce.experiments.likelihood.comparison import (
+    compare_likelihoods,
+    markdown_likelihood_table,
+)
 
 COLUMNS = [
     "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "estimator",

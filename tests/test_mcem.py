@@ -7,8 +7,8 @@ from scipy import stats
 
 from baselines.mcem import MonteCarloEM
 from building import autoencoder, parameters
+from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
-from reproduce.errors import UserError
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from building import algorithm, autoencoder, parameters
-from reproduce import figure
-from reproduce.bounds import log_weights
-from reproduce.claims import __main__ as claims
-from reproduce.claims.paper import CLAIMS
-from reproduce.errors import UserError
-from reproduce.overrides import groups
+from reproduce.common.errors import UserError
+from reproduce.config.overrides import groups
+from reproduce.experiments import figure
+from reproduce.experiments.claims import __main__ as claims
+from reproduce.experiments.claims.paper import CLAIMS
+from reproduce.models.bounds import log_weights
 
 ROOT = Path(__file__).parent.parent
 WITH_IWAE = {**os.environ, "METHODS": str(ROOT / "examples" / "iwae")}
@@ -30,9 +30,9 @@ def iwae(monkeypatch):
     monkeypatch.setenv("METHODS", str(EXAMPLE))
     monkeypatch.setattr(sys, "path", [*sys.path])
     groups.cache_clear()
-    from reproduce import methods
+    from reproduce.common import plugins
 
-    methods.make_importable()
+    plugins.make_importable()
     import iwae
 
     yield iwae

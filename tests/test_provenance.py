@@ -4,8 +4,8 @@ import subprocess
 
 import torch
 
-from reproduce import provenance as module
-from reproduce.provenance import provenance
+from reproduce.common import provenance as module
+from reproduce.common.provenance import provenance
 
 
 def test_packages_name_the_build_of_torch(monkeypatch):

@@ -2,14 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.errors import UserError
-from reproduce.published import (
-    PUBLISHED_FOLDER,
-    UNTRAINED,
-    load_published,
-    load_vertices,
-    value_at,
-)
+from reproduce.analysis.curves import value_at
+from reproduce.analysis.published import PUBLISHED_FOLDER, UNTRAINED, load_published, load_vertices
+from reproduce.common.errors import UserError
 
 
 @pytest.mark.parametrize(("figure", "rows"), [("figure2", 24_486), ("figure3", 1_673)])

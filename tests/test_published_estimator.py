@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import published_estimator
 from reproduce import config
-from reproduce.checkpoints import write_snapshots
-from reproduce.published import load_published
-from reproduce.store import Store
-from reproduce.trained import build_model
+from reproduce.analysis.published import load_published
+from reproduce.store.checkpoints import write_snapshots
+from reproduce.store.load import build_model
+from reproduce.store.store import Store
+from studies.published_estimator import __main__ as published_estimator
 
 ROW = {"dataset": "mnist", "n_latent": 3, "n_train": 1000, "algorithm": "aevb", "split": "test",
        "step_size": 0.1, "samples": 60_000_000, "cell": "one"}  # fmt: skip

@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 
 from reproduce import config
-from reproduce.claims.evidence import gather
-from reproduce.claims.paper import check_all
-from reproduce.claims.tables import details_table, summary_table
-from reproduce.models import products
-from reproduce.step_sizes import choose
-from reproduce.store import Store
-from reproduce.tables import tables
-from reproduce.training import Job, train
+from reproduce.commands.tables import tables
+from reproduce.experiments.claims.evidence import gather
+from reproduce.experiments.claims.paper import check_all
+from reproduce.experiments.claims.tables import details_table, summary_table
+from reproduce.experiments.step_sizes import choose
+from reproduce.models import kernels
+from reproduce.store.store import Store
+from reproduce.training.job import Job
+from reproduce.training.loop import train
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference" / "figure1"
@@ -69,7 +70,7 @@ def assert_trained_again(folder, committed, dataset, algorithm, settings, data_d
     manifest = json.loads((committed / "manifest.json").read_text())
     assert cell.id in [entry["id"] for entry in manifest["cells"]]
     off = distance(curves, reference(committed, dataset, algorithm, 10))
-    alike = products._serves()  # only on the reference's kind of processor
+    alike = kernels._serves()  # only on the reference's kind of processor
     if off >= TOLERANCE and not alike:
         nudged = [
             trained_again(folder, dataset, algorithm, settings, data_dir, nudge)[1]

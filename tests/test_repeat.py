@@ -6,9 +6,9 @@ import sys
 import pandas as pd
 import pytest
 
-from reproduce.errors import UserError
-from reproduce.provenance import REPOSITORY
-from reproduce.repeat import differences
+from reproduce.commands.repeat import differences
+from reproduce.common.errors import UserError
+from reproduce.common.provenance import REPOSITORY
 
 REFERENCE = REPOSITORY / "results" / "reference" / "figure1" / "smoke"
 
@@ -41,15 +41,13 @@ def test_curves_that_do_not_meet_are_refused():
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "reproduce.repeat", *map(str, arguments)],
+        [sys.executable, "-m", "reproduce.commands.repeat", *map(str, arguments)],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    command = (
-        f"{sys.executable} -m reproduce.tables {REPOSITORY}/results/reference/text/figure2/paper"
-    )
+    command = f"{sys.executable} -m reproduce.commands.tables {REPOSITORY}/results/reference/text/figure2/paper"
     done = subprocess.run(
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"],
         capture_output=True, text=True, timeout=120,

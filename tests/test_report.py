@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.claims.evidence import gather
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
+from reproduce.experiments.claims.evidence import gather
 from reproduce.report import __main__ as report
 from reproduce.report.sections import all_sections
 

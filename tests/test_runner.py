@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from reproduce import config, runner
-from reproduce.store import Store
+from reproduce import config
+from reproduce.store.store import Store
+from reproduce.training import pool
 
 
 def run(folder, *overrides):
@@ -16,7 +17,7 @@ def run(folder, *overrides):
     settings = [*overrides, "data=digits", "model.n_hidden=10", f"results={folder}", "tracking=off"]
     job = config.job_from(config.compose_config(settings))
     out = io.StringIO()
-    runner.run([job], 1, Console(file=out, width=200), bar=False)
+    pool.run([job], 1, Console(file=out, width=200), bar=False)
     (line,) = [one for one in out.getvalue().splitlines() if "nats" in one]
     return job, line
 
@@ -32,19 +33,19 @@ def test_to_have_diverged_later_is_not_to_have_diverged(tmp_path):
     store = Store(job.store)
     manifest = store.manifest(job.cell, 0)
     store.write_manifest(job.cell, 0, {**manifest, "samples": 40_000, "diverged_at": 40_000})
-    assert runner.diverged([job]) == []
-    (found,) = runner.diverged([replace(job, samples=50_000)])
+    assert pool.diverged([job]) == []
+    (found,) = pool.diverged([replace(job, samples=50_000)])
     assert found.samples == 40_000
 
 
 def test_a_job_that_went_farther_says_where_its_curves_are_read_to(tmp_path):
     job, _ = run(tmp_path, "samples=30000", "seeds=1")
     out = io.StringIO()
-    runner.run([replace(job, samples=24_000)], 1, Console(file=out, width=200), bar=False)
+    pool.run([replace(job, samples=24_000)], 1, Console(file=out, width=200), bar=False)
     assert "further than 24,000 samples and has no mark there" in out.getvalue()
     assert "its curves are read up to 20,000" in out.getvalue()
     again = io.StringIO()
-    runner.run([job], 1, Console(file=again, width=200), bar=False)
+    pool.run([job], 1, Console(file=again, width=200), bar=False)
     assert "no mark" not in again.getvalue()
 
 

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from reproduce.schedule import FIRST_MARK, MARKS_IN_A_DECADE, Chunks, blocks_for, marks
+from reproduce.algorithms.schedule import FIRST_MARK, MARKS_IN_A_DECADE, Chunks, blocks_for, marks
 
 
 def test_marks_are_log_spaced_at_least_eight_a_decade():

@@ -2,7 +2,7 @@ import math
 
 import pandas as pd
 
-from reproduce.step_sizes import choose
+from reproduce.experiments.step_sizes import choose
 
 
 def scores(*rows):

@@ -2,12 +2,13 @@
 
 import pytest
 
-from reproduce import config, exchange
-from reproduce.claims.evidence import gather
-from reproduce.errors import UserError
-from reproduce.store import Store
-from reproduce.trained import load_model, snapshots_of
-from reproduce.training import train
+from reproduce import config
+from reproduce.common.errors import UserError
+from reproduce.experiments.claims.evidence import gather
+from reproduce.store import exchange
+from reproduce.store.load import load_model, snapshots_of
+from reproduce.store.store import Store
+from reproduce.training.loop import train
 
 LIKELIHOODS = "split,samples,estimator,settings,n_points,value,stderr,n_untrusted,seconds\n"
 CURVES = "dataset,n_latent,n_train,algorithm,seed,split,samples,value\n"

@@ -9,10 +9,12 @@ from hydra import compose, initialize_config_dir
 from joblib.externals.loky import get_reusable_executor
 
 import reproduce.__main__ as cell_command
-from reproduce import cli, config, launchers, multirun
-from reproduce.launchers import Division, Extra
-from reproduce.overrides import CONF
-from reproduce.training import train
+from reproduce import config
+from reproduce.common import cli
+from reproduce.config.overrides import CONF
+from reproduce.sweeps import launchers, multirun
+from reproduce.sweeps.launchers import Division, Extra
+from reproduce.training.loop import train
 from sweeps import LAUNCHERS, SMALL, checkpoints, curves
 
 
@@ -75,11 +77,13 @@ def test_a_failing_job_is_named_and_the_others_finish(sweep, launcher, expected)
 
 
 def test_a_fault_in_the_code_keeps_its_traceback(sweep):
-    faulty = "algorithm._target_=reproduce.algorithm.Algorithm,reproduce.aevb.AEVB"  # has no step
+    faulty = "algorithm._target_=reproduce.algorithms.base.Algorithm,reproduce.algorithms.aevb.AEVB"  # has no step
     status, _, err = sweep(faulty, "seeds=1", "workers=1")
     assert status == 2
     assert "Traceback (most recent call last)" in err
-    assert "_target_=reproduce.algorithm.Algorithm: NotImplementedError" in err.splitlines()[-1]
+    assert (
+        "_target_=reproduce.algorithms.base.Algorithm: NotImplementedError" in err.splitlines()[-1]
+    )
     assert len(curves("results")) == 1
     (record,) = Path("results").glob("sweeps/*/0/outcome.json")
     assert "Traceback" in json.loads(record.read_text())["fault"]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from reproduce import cli, sweep, sweep_plan
-from reproduce.launchers import Division
-from reproduce.overrides import groups
-from reproduce.sweep_plan import Rate, durations, makespan, measure_rate, plan
+from reproduce.common import cli
+from reproduce.config.overrides import groups
+from reproduce.sweeps import plan as sweep_plan
+from reproduce.sweeps import sweep
+from reproduce.sweeps.launchers import Division
+from reproduce.sweeps.plan import Rate, durations, makespan, measure_rate, plan
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "tracking=off", "workers=1"]

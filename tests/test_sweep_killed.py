@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reproduce import cli
+from reproduce.common import cli
 from sweeps import LAUNCHERS, SMALL, curves
 
 LONG = [*SMALL, "samples=150000", "seeds=1", "model.n_latent=2,3"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reproduce import config
-from reproduce.training import train
+from reproduce.training.loop import train
 
 SMALL = ["data=digits", "model.n_hidden=20", "seeds=2", "tracking=off"]
 

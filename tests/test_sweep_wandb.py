@@ -10,7 +10,7 @@ from wandb.sdk.launch.sweeps import utils as agent
 
 import reproduce.__main__ as cell_command
 from reproduce import config
-from reproduce.tracking import metric_name
+from reproduce.training.tracking import metric_name
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from reproduce import config, tracking, training
-from reproduce.errors import UserError
-from reproduce.store import Store
-from reproduce.tracking import member_runs
-from reproduce.training import train
+from reproduce import config
+from reproduce.common.errors import UserError
+from reproduce.store.store import Store
+from reproduce.training import loop as training
+from reproduce.training import tracking
+from reproduce.training.loop import train
+from reproduce.training.tracking import member_runs
 
 WANDB = Path(sys.executable).with_name("wandb")
 

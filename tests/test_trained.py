@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from reproduce import config, load_model, training
-from reproduce.errors import UserError
-from reproduce.trained import find_cell
-from reproduce.training import train
+from reproduce import config, load_model
+from reproduce.common.errors import UserError
+from reproduce.store.load import find_cell
+from reproduce.training import loop as training
+from reproduce.training.loop import train
 
 
 @pytest.fixture(scope="module")

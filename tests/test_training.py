@@ -11,14 +11,16 @@ import pytest
 import torch
 from filelock import FileLock
 
-from reproduce import config, training
-from reproduce.aevb import AEVB
-from reproduce.checkpoints import read_checkpoint
-from reproduce.errors import UserError
-from reproduce.provenance import provenance
-from reproduce.store import Store
-from reproduce.trained import load_model, load_snapshots, snapshots_of
-from reproduce.training import Job, train
+from reproduce import config
+from reproduce.algorithms.aevb import AEVB
+from reproduce.common.errors import UserError
+from reproduce.common.provenance import provenance
+from reproduce.store.checkpoints import read_checkpoint
+from reproduce.store.load import load_model, load_snapshots, snapshots_of
+from reproduce.store.store import Store
+from reproduce.training import loop as training
+from reproduce.training.job import Job
+from reproduce.training.loop import train
 
 SAMPLES = 35_000
 SNAPSHOTS = (12_000, 30_000)

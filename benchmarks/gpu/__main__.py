@@ -21,11 +21,12 @@ from benchmarks.gpu.agreement import agreement
 from benchmarks.gpu.cells import paper_cells
 from benchmarks.gpu.speed import BARS, MEMBERS, compiling_pays, speed
 from benchmarks.variants import ROOT, machine
-from reproduce import cli
-from reproduce.errors import UserError
-from reproduce.files import write_json
-from reproduce.provenance import device_name, provenance
-from reproduce.values import quoted
+from reproduce.common import cli
+from reproduce.common.checks import quoted
+from reproduce.common.errors import UserError
+from reproduce.common.files import write_json
+from reproduce.common.machine import device_name
+from reproduce.common.provenance import provenance
 
 CELLS = ROOT / "results" / "reference" / "cells"
 

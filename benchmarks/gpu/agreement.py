@@ -9,9 +9,10 @@ from rich.console import Console
 from scipy import stats
 
 from benchmarks.variants import ROOT
-from reproduce import config, runner
-from reproduce.store import Store
-from reproduce.values import quoted
+from reproduce import config
+from reproduce.common.checks import quoted
+from reproduce.store.store import Store
+from reproduce.training import pool
 
 CPU_CURVES = ROOT / "results" / "reference" / "text" / "figure1" / "desktop" / "curves.csv"
 MEMBERS = 5
@@ -38,7 +39,7 @@ def agreement(store: Path, settings: Sequence[str], terminal: Console) -> list[d
                 f"seeds={MEMBERS}", f"samples={SAMPLES}", f"results={quoted(store)}", *settings,
             ]  # fmt: skip
             job = config.job_from(config.compose_config(overrides))
-            runner.run([job], 1, terminal)
+            pool.run([job], 1, terminal)
             curves = Store(job.store).curves(job.cell, job.seeds, SAMPLES)
             keys = {"dataset": dataset, "n_latent": n_latent, "algorithm": algorithm}
             for split in SPLITS:

@@ -7,11 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.peers.workload import N_HIDDEN, N_PIXELS
-from reproduce import exchange, figure, runner
-from reproduce.plan import make_plan
-from reproduce.store import Store
-from reproduce.training import Job
-from reproduce.values import quoted
+from reproduce.common.checks import quoted
+from reproduce.experiments import figure
+from reproduce.experiments.plan import make_plan
+from reproduce.store import exchange
+from reproduce.store.store import Store
+from reproduce.training import pool
+from reproduce.training.job import Job
 
 
 def paper_cells(
@@ -52,7 +54,7 @@ def paper_cells(
             left.append(job.cell.id)
             continue
         started = time.monotonic()
-        runner.run([job], 1, terminal)
+        pool.run([job], 1, terminal)
         if not known:
             measured[job.cell.algorithm] = _work(job) / (time.monotonic() - started)
         if job.snapshots:  # experiment 2: snapshots stay on this machine, estimates do not

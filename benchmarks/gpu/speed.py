@@ -20,8 +20,9 @@ from benchmarks.peers.workload import (
     grey_levels,
     images,
 )
-from reproduce import config, training
+from reproduce import config
 from reproduce.data.images import ImageData
+from reproduce.training import loop as training
 
 MEMBERS = 5
 FLOP_A_SAMPLE = 5 * 2 * N_PIXELS * N_HIDDEN  # the five large matrix products of a step

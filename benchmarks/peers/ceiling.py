@@ -4,7 +4,7 @@ A program that trains the model on the CPU in float32 needs at least these, so w
 library it can hardly be faster. PyTorch brings two: MKL, to which `torch.bmm` goes, with outputs
 preallocated and R models stacked in one call, as its documentation
 (https://docs.pytorch.org/docs/stable/generated/torch.bmm.html) offers with `out=`; and oneDNN, to
-which this suite goes (`reproduce.models.products`), one model at a time.
+which this suite goes (`reproduce.models.kernels`), one model at a time.
 """
 
 import multiprocessing
@@ -27,9 +27,9 @@ from benchmarks.peers.workload import (
     report,
     together,
 )
-from reproduce.errors import UserError
-from reproduce.models.products import single_product
-from reproduce.runtime import prepare
+from reproduce.common.errors import UserError
+from reproduce.common.machine import prepare
+from reproduce.models.kernels import single_product
 
 START_TIMEOUT = 120  # seconds until every process must have warmed up
 

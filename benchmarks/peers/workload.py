@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 
 N_TRAIN = 50_000
 N_PIXELS = 784

@@ -10,8 +10,8 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.algorithm import Algorithm, Noise
-from reproduce.bounds import log_weights
+from reproduce.algorithms.base import Algorithm, Noise
+from reproduce.models.bounds import log_weights
 
 
 class IWAE(Algorithm):

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData, random_split, sha256
-from reproduce.errors import UserError
 
 IMAGE_SHAPE = (8, 8)
 N_IMAGES = 1797

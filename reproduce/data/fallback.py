@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
+from reproduce import data
+from reproduce.common.errors import UserError
 from reproduce.data.registry import check_name, load
 from reproduce.data.sources import DataUnavailable, resolve_data_dir, ways_to_get
-from reproduce.errors import UserError
 
 FALLBACK = {"mnist": "digits", "freyface": "digits_continuous"}
 MODES = ("digits", "error")
@@ -106,3 +109,13 @@ def _unavailable(errors: Sequence[DataUnavailable]) -> UserError:
     if len(errors) == 1:
         return errors[0]
     return UserError("\n".join([*(error.account() for error in errors), ways_to_get(errors)]))
+
+
+def substitute_missing(
+    names: Iterable[str], data_dir: str | None, fallback: str, terminal: Console
+) -> dict[str, str]:
+    """Find every data set before anything else; map each to itself or to its stand-in."""
+    found = data.resolve(names, data_dir, fallback)
+    if found.missing:
+        terminal.print(found.banner(), style="bold yellow", highlight=False)
+    return found.names

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

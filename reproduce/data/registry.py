@@ -4,10 +4,10 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+from reproduce.common.errors import UserError
 from reproduce.data import digits, freyface, mnist
 from reproduce.data.images import ImageData
 from reproduce.data.sources import resolve_data_dir
-from reproduce.errors import UserError
 
 DATASETS: dict[str, Callable[..., ImageData]] = {
     "mnist": mnist.load,

@@ -17,8 +17,8 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from reproduce.errors import UserError
-from reproduce.files import atomic_path
+from reproduce.common.errors import UserError
+from reproduce.common.files import atomic_path
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds; the first is all that a dead network costs
 

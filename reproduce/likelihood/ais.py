@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.models.gaussian import standard_normal_log_prob
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import JITTER, Chains, hmc_step
 
 BATCH, MOST_CHAINS = 50, 2**14  # datapoints, and chains of all members, at once

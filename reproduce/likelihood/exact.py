@@ -15,7 +15,7 @@ from torch import Tensor
 from reproduce.likelihood.target import Target
 from reproduce.models.decoders import NoiseKind
 from reproduce.models.gaussian import LOG_2PI, standard_normal_log_prob
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 
 class LinearGaussian:

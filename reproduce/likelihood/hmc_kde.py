@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.importance import SECOND_SCRAMBLE, second_look
 from reproduce.likelihood.kde import KernelDensity
 from reproduce.likelihood.modes import search
 from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
 
 BATCH, SEARCH_BATCH = 250, 50  # datapoints at once, at most

@@ -32,12 +32,12 @@ from scipy.special import logsumexp
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.hmc_kde import LOG2_GRID, SCRAMBLE
 from reproduce.likelihood.kde import MULTIPLES
 from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import Chains, adapted, hmc_step
 
 FIRST_STEP = 1e-3

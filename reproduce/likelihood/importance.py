@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.modes import N_STARTS, ModeMixture, search
 from reproduce.likelihood.pareto import FEWEST, pareto_k
 from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.models.gaussian import standard_normal_log_prob
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 PROPOSALS = ("modes", "encoder", "prior")
 BATCH = 50  # datapoints at once

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.stats import qmc
 from torch import Tensor
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.modes import ModeMixture, mode_mixture
 from reproduce.likelihood.prior_grid import ROWS, PriorGrid, normal_quantile
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target

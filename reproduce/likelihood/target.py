@@ -178,7 +178,7 @@ class Estimator(Protocol):
         x
             The data; may be one data set expanded over members.
         seeds
-            One for each member; they name all random streams (`reproduce.randomness.generator`),
+            One for each member; they name all random streams (`reproduce.models.random_streams.generator`),
             so that an estimate can be repeated.
         progress
             Told about finished datapoints.

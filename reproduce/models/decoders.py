@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
+from reproduce.models.kernels import product
 from reproduce.models.layers import (
     Activation,
     HiddenLayer,
@@ -25,7 +26,6 @@ from reproduce.models.layers import (
     alike_parts,
     memberwise,
 )
-from reproduce.models.products import product
 
 NoiseKind = Literal["uniform", "normal"]
 FOLDS = 3

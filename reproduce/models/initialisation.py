@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.models.layers import Role, StackedLinear
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 Draw = Callable[[Sequence[int]], Tensor]
 

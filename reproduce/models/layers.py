@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reproduce.models.products import affine
+from reproduce.models.kernels import affine
 
 Role = Literal["hidden", "output", "log_variance", "pixel", "pixel_log_variance"]
 Activation = Literal["tanh", "softplus"]

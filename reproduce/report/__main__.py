@@ -12,11 +12,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from reproduce import cli
-from reproduce.claims.evidence import gather
-from reproduce.errors import UserError
-from reproduce.files import write_text
-from reproduce.provenance import provenance
+from reproduce.common import cli
+from reproduce.common.errors import UserError
+from reproduce.common.files import write_text
+from reproduce.common.provenance import provenance
+from reproduce.experiments.claims.evidence import gather
 from reproduce.report.sections import all_sections, missing_of
 
 HERE = Path(__file__).parent

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from reproduce.comparison import over_seeds
-from reproduce.figures import style
-from reproduce.figures.panel import PAPER_AXES
+from reproduce.analysis import style
+from reproduce.analysis.curves import over_seeds
+from reproduce.analysis.panel import PAPER_AXES
+from reproduce.common.names import DATASET_NAMES, dataset_name, in_order, short_number
 
 DASHES = {"train": "solid", "test": "dash"}
 
@@ -61,7 +62,7 @@ class Kind:
 def panels(kind: Kind, curves: pd.DataFrame, published: pd.DataFrame) -> list[InteractivePanel]:
     """Return a panel for each (dataset, n_latent, n_train) of `curves`, in the paper's order."""
     keys = ["dataset", "n_latent", "n_train"]
-    datasets = style.in_order(curves["dataset"], style.DATASET_NAMES)
+    datasets = in_order(curves["dataset"], DATASET_NAMES)
     styles = style.algorithm_styles([*curves["algorithm"], *published["algorithm"]])
     places = curves[keys].drop_duplicates().itertuples(index=False, name=None)
     found = []
@@ -69,7 +70,7 @@ def panels(kind: Kind, curves: pd.DataFrame, published: pd.DataFrame) -> list[In
         ours = _at(curves, dict(zip(keys, place, strict=True)))
         theirs = _at(published, dict(zip(keys, place, strict=True)))
         dataset, n_latent, n_train = place
-        title = f"{style.dataset_name(dataset)}, N_z = {n_latent}"
+        title = f"{dataset_name(dataset)}, N_z = {n_latent}"
         if "n_train" in published.columns:
             title += f", N_train = {n_train:,}"
         traces = [*_published(theirs, styles), *_ours(ours, styles, kind.splits)]
@@ -189,7 +190,7 @@ def _description(
             last = over_seeds(curve).iloc[-1]
             ends.append(
                 f"{look.name} {last['mean']:.1f} nats on test data at "
-                f"{style.short_number(last['samples'])} samples"
+                f"{short_number(last['samples'])} samples"
             )
     return f"{title}: {kind.quantity} against training samples. {'; '.join(ends)}."
 

@@ -10,16 +10,17 @@ from typing import Any
 import pandas as pd
 from markdown_it import MarkdownIt
 
-from reproduce.claims.evidence import Evidence, or_committed
-from reproduce.claims.paper import CLAIMS, check_all
-from reproduce.claims.tables import details_table, summary_table
-from reproduce.comparison import FIGURE2_SPLITS, aligned
-from reproduce.errors import UserError
-from reproduce.figures.style import algorithm_name, dataset_name, short_number
-from reproduce.files import read_json, read_table, read_text
-from reproduce.published import load_published
+from reproduce.analysis.comparison import FIGURE2_SPLITS
+from reproduce.analysis.published import load_published
+from reproduce.commands.tables import tables
+from reproduce.common.errors import UserError
+from reproduce.common.files import read_json, read_table, read_text
+from reproduce.common.markdown import aligned
+from reproduce.common.names import algorithm_name, dataset_name, short_number
+from reproduce.experiments.claims.evidence import Evidence, or_committed
+from reproduce.experiments.claims.paper import CLAIMS, check_all
+from reproduce.experiments.claims.tables import details_table, summary_table
 from reproduce.report.panels import InteractivePanel, Kind, algorithms_of, panels
-from reproduce.tables import tables
 
 BOUND = Kind("figure1", FIGURE2_SPLITS, "variational bound (nats)", log_x=True)
 LIKELIHOOD = Kind(
@@ -191,7 +192,7 @@ def step_sizes(results: Path, evidence: Evidence) -> Section:
     paths = [or_committed(folder / "step_sizes.csv") for folder in folders]
     if not all(path.is_file() for path in paths):
         return Section("step-sizes", title, missing="make step-sizes")
-    from reproduce.step_sizes import SCORES, choose
+    from reproduce.experiments.step_sizes import SCORES, choose
 
     rows = [["entry", "algorithm", "step size", "mean over seeds", "chosen"]]
     for path in paths:

@@ -14,10 +14,10 @@ from typing import Any
 from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
-from reproduce import cli
-from reproduce.errors import UserError
-from reproduce.files import write_text
-from reproduce.published import PUBLISHED_FOLDER
+from reproduce.analysis.published import PUBLISHED_FOLDER
+from reproduce.common import cli
+from reproduce.common.errors import UserError
+from reproduce.common.files import write_text
 from studies.published_curves.curves import (
     FIGURE2_COLUMNS,
     FIGURE3_COLUMNS,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_HALF_DOWN, Decimal
 
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from studies.published_curves.drawing import Drawing, Vertex
 
 Row = tuple[str | int, ...]

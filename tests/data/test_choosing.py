@@ -2,7 +2,7 @@ import pytest
 from synthetic_files import FREY_NAME, mat
 
 from reproduce import data
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 
 
 def test_unknown_names_list_the_valid_ones():

@@ -6,8 +6,8 @@ import pytest
 from synthetic_files import FREY_NAME, TEST_NAME, TRAIN_NAME, mat
 
 from reproduce import data
+from reproduce.common.errors import UserError
 from reproduce.data import freyface, mnist, sources
-from reproduce.errors import UserError
 
 
 @pytest.fixture

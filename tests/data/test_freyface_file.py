@@ -4,9 +4,9 @@ import torch
 from synthetic_files import FREY_NAME, mat
 
 from reproduce import data
+from reproduce.common.errors import UserError
 from reproduce.data import freyface
 from reproduce.data.images import sha256
-from reproduce.errors import UserError
 
 
 def refused(data_dir, content):

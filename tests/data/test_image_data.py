@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from reproduce import data
+from reproduce.common.errors import UserError
 from reproduce.data.images import random_split, sha256
-from reproduce.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["digits", "digits_continuous"])

@@ -6,9 +6,9 @@ import torch
 from synthetic_files import TEST_NAME, TRAIN_NAME, idx
 
 from reproduce import data
+from reproduce.common.errors import UserError
 from reproduce.data import mnist
 from reproduce.data.images import sha256
-from reproduce.errors import UserError
 
 
 def put(folder, files, pack=gzip.compress):

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from reproduce import cli
+from reproduce.analysis.published import load_vertices
+from reproduce.common import cli
 from reproduce.data.images import ImageData
 from reproduce.experiments.replay import __main__ as command
 from reproduce.experiments.replay import draws, first_hook, iteration_one, likelihoods, picture
 from reproduce.experiments.replay.draws import FIGURE2, published
-from reproduce.published import load_vertices
 
 DATA_DIR = os.environ["AEVB_TEST_DATA_DIR"]
 COMMITTED = Path(__file__).parents[2] / "results" / "reference" / "replay"

@@ -5,10 +5,10 @@ import pytest
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.colors import to_hex
 
-from reproduce.errors import UserError
-from reproduce.figures import style
-from reproduce.figures.figure1 import Panel, build, draw
-from reproduce.published import load_published
+from reproduce.analysis import style
+from reproduce.analysis.published import load_published
+from reproduce.common.errors import UserError
+from reproduce.experiments.bound.picture import Panel, build, draw
 
 MARKS = np.array([20_000, 50_000, 100_000, 300_000, 1_000_000])
 PUBLISHED = load_published("figure2")

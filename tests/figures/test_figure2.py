@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.figures.figure2 import LikelihoodPanel, build, draw
-from reproduce.published import load_published
+from reproduce.analysis.published import load_published
+from reproduce.experiments.likelihood.picture import LikelihoodPanel, build, draw
 
 PAPER = [LikelihoodPanel("mnist", 3, 1_000), LikelihoodPanel("mnist", 3, 50_000)]
 COLUMNS = [

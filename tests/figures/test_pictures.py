@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from reproduce import figure, image_figures
-from reproduce.errors import UserError
-from reproduce.figures.pictures import Grid
-from reproduce.image_figures import unit_square
+from reproduce.common.errors import UserError
+from reproduce.experiments import figure
+from reproduce.experiments.images import run as image_figures
+from reproduce.experiments.images.picture import Grid
+from reproduce.experiments.images.run import unit_square
 
 COMMON = ["budget=smoke", "tracking=off", "workers=1"]
 

@@ -2,7 +2,8 @@ import matplotlib
 import pytest
 from matplotlib.colors import to_rgb
 
-from reproduce.figures import style
+from reproduce.analysis import style
+from reproduce.common.names import dataset_name, short_number
 
 
 def lightness(colour):
@@ -39,13 +40,13 @@ def test_further_algorithms_get_styles_of_their_own_whatever_the_order():
     ("value", "text"), [(1e6, "1e6"), (25_000_000, "2.5e7"), (20_000, "2e4"), (123, "1.2e2")]
 )
 def test_numbers_of_samples(value, text):
-    assert style.short_number(value) == text
+    assert short_number(value) == text
 
 
 def test_the_digits_never_pass_for_mnist():
     for dataset in ("digits", "digits_continuous"):
-        assert style.dataset_name(dataset).startswith("scikit-learn digits")
-    assert style.dataset_name("mine") == "mine"
+        assert dataset_name(dataset).startswith("scikit-learn digits")
+    assert dataset_name("mine") == "mine"
 
 
 def test_the_users_own_settings_neither_matter_nor_change():

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from likelihood_models import draw, small, summed
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood import ais
 from reproduce.likelihood.ais import Ais, bidirectional, simulate
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import hmc_step
 
 QUICK = {"n_temperatures": 200, "n_chains": 16}

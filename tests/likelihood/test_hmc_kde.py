@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Normal
 
 from likelihood_models import draw, small, summed
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood import hmc_kde
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.hmc_kde import HmcKde

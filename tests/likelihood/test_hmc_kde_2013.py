@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from likelihood_models import draw
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.exact import LinearGaussian
 from reproduce.likelihood.hmc_kde_2013 import HmcKde2013, published_layout, right_layout
 from reproduce.likelihood.target import Target

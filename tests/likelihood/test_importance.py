@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from likelihood_models import draw, small, summed
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood import importance, modes
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.importance import Importance
@@ -15,7 +15,7 @@ from reproduce.likelihood.prior_grid import PriorGrid
 from reproduce.likelihood.target import Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 from reproduce.models.gaussian import DiagonalGaussian
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 
 class FixedEncoder(torch.nn.Module):

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from reproduce.likelihood.kde import MULTIPLES, KernelDensity
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 
 def samples(n_latent, n=40, members=2, batch=3):

@@ -7,7 +7,7 @@ from likelihood_models import draw
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.modes import ModeMixture, climb, mode_mixture
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 
 
 @pytest.mark.parametrize("n_latent", [1, 3, 10, 20])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likelihood_models import draw, small, summed
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.likelihood.exact import LinearGaussian, Square
 from reproduce.likelihood.modes import mode_mixture, search
 from reproduce.likelihood.prior_grid import PriorGrid

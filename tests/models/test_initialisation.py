@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from building import autoencoder
-from reproduce.errors import UserError
+from reproduce.common.errors import UserError
 from reproduce.models.decoders import GaussianDecoder
 from reproduce.models.initialisation import initialise
 

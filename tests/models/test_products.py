@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from building import has_onednn
-from reproduce.models import products
+from reproduce.models import kernels
 
 SIZES = [(100, 784, 500), (100, 500, 784), (100, 560, 200), (100, 200, 560), (77, 64, 65)]
 
@@ -19,13 +19,13 @@ def closest(found, exact):
     return ((found.double() - exact).abs().max() / scale / torch.finfo(torch.float32).eps).item()
 
 
-serves = products._probed.__wrapped__
+serves = kernels._probed.__wrapped__
 
 
 @pytest.fixture(params=[True, False] if has_onednn() else [False], autouse=True)
 def onednn(request, monkeypatch):
     """With and without, whichever this processor would choose."""
-    monkeypatch.setattr(products, "_serves", lambda: request.param)
+    monkeypatch.setattr(kernels, "_serves", lambda: request.param)
     return request.param
 
 
@@ -37,7 +37,7 @@ def test_products_and_gradients_are_those_of_float64(size, n_members):
     weight = stack(n_members, inner, columns, seed=2).requires_grad_()
     bias = stack(n_members, 1, columns, seed=3).requires_grad_()
     direction = stack(n_members, rows, columns, seed=4)
-    y = products.affine(x, weight, bias)
+    y = kernels.affine(x, weight, bias)
     found = torch.autograd.grad(y, (x, weight, bias), direction)
     wide = [t.detach().double().requires_grad_() for t in (x, weight, bias)]
     exact = wide[0] @ wide[1] + wide[2]
@@ -51,7 +51,7 @@ def test_products_and_gradients_are_those_of_float64(size, n_members):
 def test_views_are_multiplied_as_what_they_show():
     images = stack(1, 90, 784).expand(3, -1, -1)  # one data set under all members
     logits = stack(3, 80, 784, seed=1)
-    found = products.product(logits, images.mT)
+    found = kernels.product(logits, images.mT)
     torch.testing.assert_close(found, torch.bmm(logits, images.mT), rtol=1e-5, atol=1e-3)
 
 
@@ -59,9 +59,9 @@ def test_views_are_multiplied_as_what_they_show():
 def test_a_member_does_not_depend_on_those_beside_it(size, onednn):
     rows, inner, columns = size
     a, b = stack(4, rows, inner), stack(4, inner, columns, seed=1)
-    together = products.product(a, b)
+    together = kernels.product(a, b)
     for member in range(4):
-        alone = products.product(a[member : member + 1], b[member : member + 1])
+        alone = kernels.product(a[member : member + 1], b[member : member + 1])
         if onednn or size[0] % 100 == 0:  # all sizes of training
             assert torch.equal(together[member : member + 1], alone)
         else:  # MKL rounds products of odd sizes by their place
@@ -70,14 +70,14 @@ def test_a_member_does_not_depend_on_those_beside_it(size, onednn):
 
 def test_both_libraries_give_the_same_numbers_but_for_rounding(monkeypatch, onednn):
     x, weight, bias = stack(2, 100, 784), stack(2, 784, 500, seed=1), stack(2, 1, 500, seed=2)
-    found = products.affine(x, weight, bias)
-    monkeypatch.setattr(products, "_serves", lambda: not onednn and has_onednn())
-    torch.testing.assert_close(found, products.affine(x, weight, bias), rtol=1e-5, atol=1e-3)
+    found = kernels.affine(x, weight, bias)
+    monkeypatch.setattr(kernels, "_serves", lambda: not onednn and has_onednn())
+    torch.testing.assert_close(found, kernels.affine(x, weight, bias), rtol=1e-5, atol=1e-3)
 
 
 def test_float64_stays_float64():
     a, b = stack(2, 70, 80).double(), stack(2, 80, 90, seed=1).double()
-    assert torch.equal(products.product(a, b), torch.bmm(a, b))
+    assert torch.equal(kernels.product(a, b), torch.bmm(a, b))
 
 
 def test_only_large_float32_products_on_the_cpu_go_to_onednn(monkeypatch):
@@ -87,14 +87,14 @@ def test_only_large_float32_products_on_the_cpu_go_to_onednn(monkeypatch):
         taken.append((*a.shape, b.shape[1]))
         return a @ b
 
-    monkeypatch.setattr(products, "_serves", lambda: True)
-    monkeypatch.setattr(products, "single_product", recorded)
+    monkeypatch.setattr(kernels, "_serves", lambda: True)
+    monkeypatch.setattr(kernels, "single_product", recorded)
     large, small = stack(2, 784, 500), stack(2, 784, 20)
     x, bias = stack(2, 100, 784), stack(2, 1, 500)
-    products.affine(x, large, bias)
+    kernels.affine(x, large, bias)
     assert taken == [(100, 784, 500)] * 2
-    products.affine(x, small, bias[..., :20])
-    products.product(x.double(), large.double())
+    kernels.affine(x, small, bias[..., :20])
+    kernels.product(x.double(), large.double())
     assert len(taken) == 2
 
 
@@ -102,5 +102,5 @@ def test_only_large_float32_products_on_the_cpu_go_to_onednn(monkeypatch):
 @pytest.mark.parametrize("amd", [True, False])
 def test_onednn_serves_where_it_pays(monkeypatch, capability, amd):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(products, "is_amd", lambda: amd)
+    monkeypatch.setattr(kernels, "is_amd", lambda: amd)
     assert serves() == (capability == "AVX512" and amd and has_onednn())

@@ -8,7 +8,7 @@ import torch
 
 from likelihood_models import draw
 from reproduce.likelihood.exact import LinearGaussian
-from reproduce.randomness import generator
+from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import Chains, adapted, hmc_step, leapfrog
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import studies.published_curves.__main__ as command
-from reproduce import cli
-from reproduce.published import PUBLISHED_FOLDER
+from reproduce.analysis.published import PUBLISHED_FOLDER
+from reproduce.common import cli
 from studies.published_curves.curves import figure2_rows
 from studies.published_curves.drawing import Drawing
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproduce import cli, config
-from reproduce.comparison import aligned
+from reproduce import config
+from reproduce.common import cli
+from reproduce.common.files import ensure_writable, read_json, write_json, write_with
+from reproduce.common.markdown import aligned
+from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.provenance import provenance
+from reproduce.data.fallback import substitute_missing
 from reproduce.experiments.replay import first_hook, iteration_one, likelihoods, picture, pool
 from reproduce.experiments.replay.draws import FIGURE2
-from reproduce.figures.style import algorithm_name, dataset_name
-from reproduce.files import read_json, write_json, write_with
-from reproduce.provenance import provenance
 
 CURVE = ["dataset", "n_latent", "algorithm"]
 
@@ -26,9 +28,9 @@ def main() -> int:
     settings = config.compose_config(sys.argv[1:], "replay")
     terminal = cli.console()
     folder = config.results_folder(settings) / "replay"
-    cli.ensure_writable(folder)
+    ensure_writable(folder)
     data_dir = config.data_dir(settings)
-    cli.substitute_missing(["mnist", "freyface"], data_dir, "error", terminal)
+    substitute_missing(["mnist", "freyface"], data_dir, "error", terminal)
     place = Path(data_dir) if data_dir else None
     kept = _kept(folder)
 

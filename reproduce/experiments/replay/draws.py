@@ -18,8 +18,8 @@ from torch import Tensor
 
 from baselines.wake_sleep import WakeSleep
 from reproduce import data
-from reproduce.aevb import AEVB
-from reproduce.algorithm import Algorithm
+from reproduce.algorithms.aevb import AEVB
+from reproduce.algorithms.base import Algorithm
 from reproduce.data.freyface import N_TRAIN
 from reproduce.data.images import ImageData
 from reproduce.models.autoencoder import Autoencoder

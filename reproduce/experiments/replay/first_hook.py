@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reproduce.analysis.published import load_vertices
 from reproduce.experiments.replay.draws import Run, Stream, build, single, test_bound
 from reproduce.experiments.replay.iteration_one import row
-from reproduce.published import load_vertices
 
 Advance = Callable[[int], None]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import torch
 
+from reproduce.analysis.published import load_vertices
 from reproduce.experiments.replay.draws import FIGURE2, Run, Stream, build, test_bound
-from reproduce.published import load_vertices
 
 MISSES: Mapping[str, Mapping[str, Any]] = {
     "tanh on Frey Face": {"activation": "tanh"},

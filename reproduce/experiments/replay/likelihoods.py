@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from reproduce.analysis.published import UNTRAINED, load_vertices
 from reproduce.experiments.replay.draws import FIRST_POINTS, Stream, build, published
 from reproduce.likelihood.hmc_kde import HmcKde
 from reproduce.likelihood.hmc_kde_2013 import HmcKde2013
 from reproduce.likelihood.importance import Importance
 from reproduce.likelihood.target import Estimator, Target
-from reproduce.published import UNTRAINED, load_vertices
 
 ESTIMATORS: dict[str, Estimator] = {
     # p(x|z) of an untrained model hardly depends on z: the prior is all but the posterior, and

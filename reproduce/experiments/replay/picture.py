@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from reproduce.analysis import style
+from reproduce.common.names import algorithm_name, dataset_name
 from reproduce.experiments.replay.draws import FIGURE2
 from reproduce.experiments.replay.first_hook import bar
-from reproduce.figures import style
 
 ROUNDING = 5e-5
 """Nats by which a value of four decimals may differ from the exact one."""
@@ -40,8 +41,7 @@ def build(replayed: pd.DataFrame, misses: pd.DataFrame) -> Figure:
         _iteration_one(left, train[train["part"] == "iteration_1"], misses)
         _first_hook(right, train[train["part"] == "first_hook"])
         names = [
-            f"{style.dataset_name(run.dataset)}, $N_z$={run.n_latent}, "
-            f"{style.algorithm_name(run.algorithm)}"
+            f"{dataset_name(run.dataset)}, $N_z$={run.n_latent}, {algorithm_name(run.algorithm)}"
             for run in FIGURE2
         ]
         left.set_yticks(range(len(names)), names)

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from reproduce.common.machine import available_cores, prepare
 from reproduce.experiments.replay import first_hook
 from reproduce.experiments.replay.draws import Run
-from reproduce.runtime import available_cores, prepare
 
 _done: "Synchronized[int] | None" = None
 

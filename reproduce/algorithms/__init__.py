@@ -1,0 +1,1 @@
+"""The base class of all methods, AEVB, Adagrad and what makes their steps fast."""

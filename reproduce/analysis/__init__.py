@@ -1,0 +1,1 @@
+"""What is done with any curve: published values, comparisons, the look of figures."""

@@ -1,0 +1,152 @@
+"""Estimate log p(x) of a finished cell: `python -m reproduce.commands.estimate run=<id> estimator=ais`.
+
+Other settings are in conf/estimate.yaml, those of the estimators in conf/estimator/.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from scipy import stats
+
+from reproduce import config
+from reproduce.common import cli
+from reproduce.common.checks import check_one_of, whole_number
+from reproduce.common.errors import UserError
+from reproduce.common.machine import available_cores, choose_device, prepare
+from reproduce.data.fallback import substitute_missing
+from reproduce.likelihood import evaluate
+from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
+from reproduce.likelihood.target import Estimate
+from reproduce.store.cell import Cell
+from reproduce.store.load import find_cell, snapshots_of
+from reproduce.store.store import Store
+
+
+def main(overrides: Sequence[str] | None = None) -> int:
+    """Estimate what the command line asks for, and print it; return the exit status."""
+    arguments = list(sys.argv[1:] if overrides is None else overrides)
+    terminal = cli.console()
+    settings = config.compose_config(arguments, "estimate")
+    store = Store(config.runs_folder(settings))
+    question, seeds = ask(settings, store)
+    estimator = ConfiguredEstimator.from_config(settings.estimator)
+    device = choose_device(str(settings.device))
+    threads = settings.threads
+    prepare(available_cores() if threads is None else whole_number("threads", threads))
+    substitute_missing(
+        [question.cell.dataset], config.data_dir(settings), fallback="error", terminal=terminal
+    )
+    n_points = len(evaluate.points(question, config.data_dir(settings)))
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("elapsed"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=terminal, transient=True) as bar:
+        row = bar.add_task(f"{estimator.name}", total=n_points)
+        found, seconds = evaluate.estimate(
+            store,
+            question,
+            seeds,
+            estimator,
+            config.data_dir(settings),
+            device,
+            lambda points: bar.advance(row, points),
+        )
+    show(question, n_points, seeds, estimator, found, seconds, terminal)
+    return 0
+
+
+def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
+    """Return what is asked, and of which members.
+
+    Raises
+    ------
+    UserError
+        For a run, a split or a snapshot that is not there.
+    """
+    if settings.get("run") is None or str(settings.run) == "???":
+        raise UserError("Say which run: run=ID, where ID is the name of a folder in results/runs.")
+    check_one_of("split", settings.split, ("train", "test"))
+    n_points = whole_number("n_points", settings.n_points)
+    cell = find_cell(store, str(settings.run))
+    known = snapshots_of(store, cell)
+    if not known:
+        raise UserError(f"{cell.id} has no trained member yet; train it first.")
+    samples = max(known) if settings.at is None else whole_number("at", settings.at)
+    if samples not in known:
+        listed = ", ".join(f"{one}" for one in sorted(known))
+        raise UserError(f"{cell.id} has no snapshot at {samples} samples; choose one of: {listed}.")
+    seeds = known[samples]
+    if settings.seeds is not None:
+        wanted = whole_number("seeds", settings.seeds)
+        if wanted > len(seeds):
+            raise UserError(f"{cell.id} has {len(seeds)} trained members, not {wanted}.")
+        seeds = seeds[:wanted]
+    return Question(cell, samples, settings.split, n_points), seeds
+
+
+def show(
+    question: Question,
+    n_points: int,
+    seeds: Sequence[int],
+    estimator: ConfiguredEstimator,
+    found: Estimate,
+    seconds: float,
+    terminal: Console,
+) -> None:
+    """Print estimate, both standard errors, diagnostics and time."""
+    cell: Cell = question.cell
+    terminal.print(
+        f"{cell.id} after {question.samples:,} samples, {question.split} points 1 to "
+        f"{n_points:,}, by {estimator.name}. Nats a datapoint.",
+        highlight=False,
+    )
+    table = Table()
+    names = list(found.diagnostics)
+    for name in ("seed", "log p(x)", "± points", "± estimator", "not trusted", *names):
+        table.add_column(name, justify="right")
+    for member, seed in enumerate(seeds):
+        value = found.value[member].double().cpu().numpy()
+        own = found.stderr[member].double().square().mean().sqrt() / len(value) ** 0.5
+        table.add_row(
+            str(seed),
+            f"{value.mean():.3f}",
+            f"{evaluate.standard_error(value):.3f}",
+            f"{float(own):.4f}",
+            f"{int((~found.trusted[member]).sum())} of {len(value)}",
+            *(f"{_median(found.diagnostics[name][member]):.3g}" for name in names),
+        )
+    terminal.print(table)
+    means = found.value.double().mean(1).cpu().numpy()
+    if len(means) > 1:
+        stderr = float(stats.sem(means))
+        half = float(stats.t.ppf(0.975, len(means) - 1)) * stderr
+        terminal.print(
+            f"Over {len(means)} seeds: {means.mean():.3f}, standard error {stderr:.3f} "
+            f"(95 % interval ± {half:.3f}).",
+            highlight=False,
+        )
+    terminal.print(
+        f"± points: standard error over datapoints; ± estimator: of the mean, as the estimator "
+        f"knows it; diagnostics: medians. {seconds:.1f} s.",
+        highlight=False,
+    )
+    if cell.dataset == "mnist" or cell.dataset == "digits":
+        terminal.print(
+            "Grey levels under a Bernoulli are no normalised density: these values compare with "
+            "each other and with the paper's only.",
+            highlight=False,
+        )
+
+
+def _median(values: torch.Tensor) -> float:
+    return float(values.double().nanmedian())
+
+
+if __name__ == "__main__":
+    cli.command(main)

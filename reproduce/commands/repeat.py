@@ -1,0 +1,121 @@
+"""Does a run repeat another? `python -m reproduce.commands.repeat results/figure1/laptop`.
+
+Compares the curves of a drawn figure, point by point, with those of another: with the committed
+result of the same name unless a second folder is given. Two runs of the same code on the same kind
+of processor agree; other processors and versions of torch round otherwise, and where training is
+unstable such differences grow as large as those between seeds.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from reproduce.analysis.curves import in_paper_order
+from reproduce.common import cli
+from reproduce.common.errors import UserError
+from reproduce.common.files import read_table
+from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.provenance import REPOSITORY
+from reproduce.store.store import CURVES_KINDS
+
+PANEL = ["dataset", "n_latent", "n_train", "algorithm"]
+VALUES = ["value", "stderr"]
+
+
+def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each pair of curves is apart where both have a point.
+
+    Parameters
+    ----------
+    ours, theirs
+        As `curves.csv` of a figure.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns `dataset`, `n_latent`, `n_train`, `algorithm`; `points` in both; `largest`, the
+        largest absolute difference in nats, and the `seed`, `split` and `samples` it is at;
+        `at_end`, the largest at the last mark of both.
+
+    Raises
+    ------
+    UserError
+        Where the two have no point in common.
+    """
+    key = [column for column in ours.columns if column not in VALUES]
+    if set(key) != {column for column in theirs.columns if column not in VALUES}:
+        raise UserError("The two are not the same figure: their curves have different columns.")
+    both = ours.merge(theirs, on=key, suffixes=("", "_theirs"), validate="one_to_one")
+    if both.empty:
+        raise UserError("The two have no point in common: other panels, seeds or marks.")
+    both["apart"] = (both["value"] - both["value_theirs"]).abs()
+    panels = both.groupby(PANEL)["apart"]
+    farthest = both.loc[panels.idxmax(), [*PANEL, "seed", "split", "samples"]]
+    last = both[both["samples"] == both.groupby(PANEL)["samples"].transform("max")]
+    at_end = last.groupby(PANEL)["apart"].max().rename("at_end").reset_index()
+    found = panels.agg(points="size", largest="max").reset_index()
+    return in_paper_order(found.merge(farthest, on=PANEL).merge(at_end, on=PANEL))
+
+
+def table(found: pd.DataFrame) -> Table:
+    """Return the differences as a table, a pair of curves a row."""
+    result = Table(title="Largest differences in nats")
+    result.add_column("curves", no_wrap=True)
+    for name in ("points", "at the end", "anywhere"):
+        result.add_column(name, justify="right", no_wrap=True)
+    result.add_column("there", no_wrap=True)
+    for row in found.itertuples():
+        result.add_row(
+            f"{dataset_name(str(row.dataset))}, N_z = {row.n_latent}, N = {row.n_train:,}, "
+            f"{algorithm_name(str(row.algorithm))}",
+            f"{row.points:,}",
+            f"{row.at_end:.1e}",
+            f"{row.largest:.1e}",
+            f"seed {row.seed}, {row.split}, {row.samples:.1e}",
+        )
+    return result
+
+
+def read_curves(folder: Path) -> pd.DataFrame:
+    """Read `curves.csv` of a drawn figure.
+
+    Raises
+    ------
+    UserError
+        Where there is none that can be read.
+    """
+    path = folder / "curves.csv"
+    advice = "give the folder of a drawn figure, such as results/figure1/laptop"
+    curves = read_table(path, CURVES_KINDS, advice)
+    if curves.duplicated([name for name in curves.columns if name not in VALUES]).any():
+        raise UserError(f"{path} holds a point twice; {advice}.")
+    return curves
+
+
+def main() -> int:
+    """Print the differences between the folders given as arguments."""
+    arguments = [Path(argument) for argument in sys.argv[1:]]
+    if not 1 <= len(arguments) <= 2:
+        raise UserError("Usage: python -m reproduce.commands.repeat FOLDER [FOLDER].")
+    mine = arguments[0].resolve()
+    committed = REPOSITORY / "results" / "reference" / mine.parent.name / mine.name
+    other = arguments[1] if len(arguments) == 2 else committed
+    ours, theirs = read_curves(mine), read_curves(other)
+    found = differences(ours, theirs)
+    console = Console(width=160, markup=False)
+    console.print(table(found))
+    points = found["points"].sum()
+    console.print(
+        f"{points:,} points in both, the farthest {found['largest'].max():.1e} nats apart; "
+        f"{len(ours) - points:,} only in {arguments[0]}, {len(theirs) - points:,} only in {other}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    cli.command(main)

@@ -1,0 +1,1 @@
+"""Shared by everything else: errors, files, names, the console, provenance. Nothing here trains."""

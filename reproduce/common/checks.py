@@ -1,0 +1,94 @@
+"""Checks of single settings, each ending in one sentence that says what was expected."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from omegaconf import ListConfig
+
+from reproduce.common.errors import UserError
+
+MOST = 10**18
+"""Larger whole numbers overflow in files and in torch."""
+
+
+def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
+    """Return `value` as an integer; 1e6 is one.
+
+    Raises
+    ------
+    UserError
+        Unless it is a whole number of at least `least`, which is 0 or 1, and at most `most`.
+    """
+    if not _is_number(value) or not math.isfinite(value) or value != value // 1 or value < least:
+        bound = "greater than zero" if least else "of zero or more"
+        raise UserError(f"{name} must be a whole number {bound}, not {shown(value)}.")
+    if value > most:
+        raise UserError(f"{name} must be at most {most:g}, not {shown(value)}.")
+    return int(value)
+
+
+def check_number(name: str, value: Any, *, zero: bool) -> None:
+    """Raise `UserError` unless `value` is a finite number above zero, or zero where it may be."""
+    if not _is_number(value) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        bound = "of zero or more" if zero else "greater than zero"
+        raise UserError(f"{name} must be a number {bound}, not {shown(value)}.")
+
+
+def number(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return `value` as a float where `check_number` lets it pass; 1 is 1.0."""
+    check_number(name, value, zero=zero)
+    return float(value)
+
+
+def check_one_of(name: str, value: Any, options: Collection[str]) -> None:
+    """Raise `UserError` unless `value` is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise UserError(f"{name} cannot be {shown(value)}; choose one of: {', '.join(options)}.")
+
+
+def folder_name(name: str, value: Any) -> str:
+    """Return `value` as the name of a folder, or raise `UserError`."""
+    if value == "" or not (isinstance(value, str) or _is_number(value)):
+        raise UserError(f"{name} must be a folder, not {shown(value)}.")
+    return str(value)
+
+
+def texts(name: str, value: Any, example: str) -> list[str]:
+    """Return a list of texts from a configuration as one, or raise `UserError`."""
+    found: list[Any] = list(value) if isinstance(value, ListConfig) else [None]
+    if not all(isinstance(entry, str) for entry in found):
+        raise UserError(f"{name} must be a list such as {example}, not {shown(value)}.")
+    return found
+
+
+def numbers(name: str, value: Any, example: str) -> list[float]:
+    """Return a list of numbers from a configuration as one, or raise `UserError`."""
+    found: list[Any] = list(value) if isinstance(value, ListConfig) else [None]
+    if not all(map(_is_number, found)):
+        raise UserError(f"{name} must be a list such as {example}, not {shown(value)}.")
+    return found
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """Return a switch from a configuration, or raise `UserError`."""
+    if not isinstance(value, bool):
+        raise UserError(f"{name} must be true or false, not {shown(value)}.")
+    return value
+
+
+def quoted(text: object) -> str:
+    """Quote a value for Hydra's command line."""
+    escaped = str(text).replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """Show a value as the user would have typed it."""
+    words = {None: "null", True: "true", False: "false"}
+    plain = value is None or isinstance(value, bool)
+    return words[value] if plain else repr(value)

@@ -1,0 +1,170 @@
+"""Shared by all commands: one-line error messages, exit codes, the console."""
+
+import contextlib
+import errno
+import os
+import re
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from reproduce.common.errors import UserError
+from reproduce.common.machine import is_out_of_memory
+
+USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+FOLDER_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+)  # fmt: skip
+"""What the system says of folders that cannot be used; other OSErrors may be ours."""
+
+WANDB_FAILS = (
+    "Weights & Biases does not work ({}); set tracking=offline, which needs no account and no "
+    "network, or tracking=off."
+)
+
+
+def command(main: Callable[[], int | None], *, own_help: bool = False) -> None:
+    """Run a command's `main` and exit with its status; a user's mistake ends in one sentence.
+
+    `--help` prints what the command's module says of itself, unless it has help of its own.
+    """
+    if not own_help and {"-h", "--help"} & set(sys.argv[1:]):
+        print((sys.modules[main.__module__].__doc__ or "").strip())
+        sys.exit(0)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra's exceptions reach `as_sentences`
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit is as good as Ctrl-C
+    with as_sentences():
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
+
+
+@contextlib.contextmanager
+def as_sentences() -> Iterator[None]:
+    """Turn errors that a user can mend into one sentence on stderr and an exit status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail("Interrupted. Run the same command again to continue.", INTERRUPTED)
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is to be flushed yet
+        sys.exit(PIPE_CLOSED)
+    except Exception as error:
+        said = sentence(error)
+        if said is None:
+            raise
+        _fail(said, USER_ERROR)
+
+
+def _nobody_reads() -> bool:
+    """Tell whether it is our output that broke: `head`, for one, reads no more than it wants."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in watch.poll(0))
+
+
+def sentence(error: Exception) -> str | None:
+    """Say an error that a user can mend in one sentence; None for one that needs its traceback."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, InstantiationException):
+        return _instantiation_sentence(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return hydra_sentence(error)
+    if isinstance(error, OSError) and error.errno in FOLDER_ERRORS:
+        return _folder_sentence(error)
+    if isinstance(error, ValueError) and _raised_by_hydra(error):
+        return hydra_sentence(error)
+    if is_wandb(error):
+        return WANDB_FAILS.format(error)
+    if type(error).__module__.startswith("yaml.") or (
+        isinstance(error, UnicodeDecodeError) and _passed_hydra(error)
+    ):
+        return f"A configuration file is no YAML: {' '.join(str(error).split())}."
+    if is_out_of_memory(error):
+        return "This does not fit into memory; choose smaller sizes, or fewer seeds or samples."
+    return None
+
+
+def is_wandb(error: Exception) -> bool:
+    """Tell whether an error is of W&B, which is imported only where it is used."""
+    return type(error).__module__.partition(".")[0] == "wandb"
+
+
+def _instantiation_sentence(error: InstantiationException) -> str | None:
+    """Say what a configuration names that is not there; None for a fault in the code it names."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = str(error)
+    not_found = text.startswith(("Error locating target", "Expected a callable target"))
+    misfit = isinstance(cause, TypeError) and re.search(
+        r"unexpected keyword|missing \d", str(cause)
+    )
+    if not (not_found or misfit):
+        return None
+    first = text.splitlines()[0].split(", set env var")[0].rstrip(":.")
+    return f"{first} ({type(cause).__name__}: {cause})."
+
+
+def _fail(sentence: str, status: int) -> None:
+    print(f"error: {sentence}" if status == USER_ERROR else sentence, file=sys.stderr)
+    sys.exit(status)
+
+
+def _folder_sentence(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{place}{error.strerror or error}; free some space or choose a folder you may write to "
+        "(results=FOLDER, tracking.folder=FOLDER), then run the same command again to continue."
+    )
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    """Tell Hydra's own complaints about a command line from ours and from torch's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "hydra" in Path(frames[-1].filename).parts
+
+
+def _passed_hydra(error: Exception) -> bool:
+    """Whether Hydra was at work, in whatever library it then called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("hydra" in Path(frame.filename).parts for frame in frames)
+
+
+def hydra_sentence(error: Exception) -> str:
+    """Say in one sentence what Hydra and OmegaConf say in several lines."""
+    text = str(error)
+    lost = re.search(r"Could not find '(.+)'\s+Available options in .+:\n((?:\t\w+\n)+)", text)
+    if lost:
+        return f"There is no {lost[1]}; choose one of: {', '.join(lost[2].split())}."
+    unknown = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.S)
+    if unknown:
+        return (
+            f"There is no setting {unknown.group(1)!r}; `python -m reproduce --cfg job` prints "
+            "them all."
+        )
+    if error.__cause__ is not None and "not in struct" in str(error.__cause__):
+        return hydra_sentence(Exception(str(error.__cause__)))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    where = re.search(r"full_key: (\S+)", text)
+    setting = f" (in {where.group(1)})" if where else ""
+    return f"{lines[0].rstrip('.') if lines else type(error).__name__}{setting}."
+
+
+def console() -> Console:
+    """The terminal that progress and tables go to; a file gets lines wide enough for tables.
+
+    Without markup: a folder's name may hold brackets.
+    """
+    return Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 120)

@@ -1,0 +1,77 @@
+"""What a cell and an estimator are known by: names and settings, not where the code lies.
+
+The name of a class is the import path under which results were first made with it. It is hashed
+into ids, so it never changes, whatever file the class moves to. A setting that came later is
+hashed only where it differs from how it was before.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+TARGET = "_target_"
+
+PLACES = {
+    "reproduce.aevb.AEVB": "reproduce.algorithms.aevb.AEVB",
+    "baselines.wake_sleep.WakeSleep": "baselines.wake_sleep.WakeSleep",
+    "baselines.mcem.MonteCarloEM": "baselines.mcem.MonteCarloEM",
+    "reproduce.models.encoder.GaussianEncoder": "reproduce.models.encoder.GaussianEncoder",
+    "reproduce.models.decoders.BernoulliDecoder": "reproduce.models.decoders.BernoulliDecoder",
+    "reproduce.models.decoders.GaussianDecoder": "reproduce.models.decoders.GaussianDecoder",
+    "reproduce.models.decoders.GaussianIdentityDecoder": (
+        "reproduce.models.decoders.GaussianIdentityDecoder"
+    ),
+    "reproduce.likelihood.ais.Ais": "reproduce.likelihood.ais.Ais",
+    "reproduce.likelihood.hmc_kde.HmcKde": "reproduce.likelihood.hmc_kde.HmcKde",
+    "reproduce.likelihood.hmc_kde_2013.HmcKde2013": "reproduce.likelihood.hmc_kde_2013.HmcKde2013",
+    "reproduce.likelihood.importance.Importance": "reproduce.likelihood.importance.Importance",
+    "reproduce.likelihood.quadrature.Quadrature": "reproduce.likelihood.quadrature.Quadrature",
+}
+"""From a class's name to the import path where it lies today. A class of the user's own is not
+here: its import path is its name."""
+
+BEFORE: dict[tuple[str, ...], tuple[Any, ...]] = {
+    ("model", "activation"): ("tanh",),
+    ("model", "init", "output_bias"): ("normal",),
+    ("model", "encoder", "log_variance_scale"): (1.0,),
+    ("algorithm", "warmup_updates"): (0,),
+    ("split",): ("random", "official"),
+}
+"""Settings that came after the first results, with the values that these were made with."""
+
+
+def place(name: str) -> str:
+    """Return the import path where the class called `name` lies today."""
+    return PLACES.get(name, name)
+
+
+def placed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` of a class with its import path of today as `_target_`."""
+    target = settings[TARGET]  # which may be anything until it is instantiated
+    return {**settings, TARGET: PLACES.get(target, target)}
+
+
+def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings as they are hashed: by names, without what is as it was `BEFORE`."""
+    return _canonical(settings, (), {today: name for name, today in PLACES.items()})
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Eight characters that differ whenever plain nested `content` does."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _canonical(
+    settings: Mapping[str, Any], path: tuple[str, ...], names: Mapping[str, str]
+) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in settings.items():
+        here = (*path, key)
+        if value in BEFORE.get(here, ()):
+            continue
+        if isinstance(value, Mapping):
+            kept[key] = _canonical(value, here, names)
+        else:
+            kept[key] = names.get(value, value) if key == TARGET else value
+    return kept

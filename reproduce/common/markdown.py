@@ -1,0 +1,33 @@
+"""Markdown tables and numbers of nats."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def nats(value: object, sign: str = "") -> str:
+    """Write a number of nats, with a minus sign rather than a hyphen."""
+    return f"{value:{sign}.1f}".replace("-", "−")
+
+
+def or_blank(value: float, sign: str = "") -> str:
+    """Write a number of nats, or nothing where there is none."""
+    return nats(value, sign) if np.isfinite(value) else ""
+
+
+def aligned(table: list[list[str]], right: Iterable[int]) -> str:
+    """Lay out a Markdown table; `right` names the columns of numbers, header row first."""
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    numbers = set(right)
+    lines = [
+        [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in table
+    ]
+    rule = [
+        "-" * (width - 1) + ":" if column in numbers else "-" * width
+        for column, width in enumerate(widths)
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,36 @@
+"""Names of data sets and algorithms, and numbers of samples, as a reader sees them."""
+
+from collections.abc import Iterable
+
+DATASET_NAMES = {
+    "mnist": "MNIST",
+    "freyface": "Frey Face",
+    # Always by its full name: nobody may take these 8×8 digits for MNIST.
+    "digits": "scikit-learn digits",
+    "digits_continuous": "scikit-learn digits, continuous",
+}
+
+
+ALGORITHM_NAMES = {"aevb": "AEVB", "wake_sleep": "Wake-Sleep", "mcem": "MCEM"}
+
+
+def dataset_name(dataset: str) -> str:
+    """Name of a dataset for a reader; one that is not known keeps its own."""
+    return DATASET_NAMES.get(dataset, dataset)
+
+
+def algorithm_name(algorithm: str) -> str:
+    """Name of an algorithm for a reader; one that is not known keeps its own."""
+    return ALGORITHM_NAMES.get(algorithm, algorithm)
+
+
+def in_order(values: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Distinct `values`: those in `known` in its order, then the others by the alphabet."""
+    distinct, first = set(values), list(known)
+    return [value for value in first if value in distinct] + sorted(distinct - set(first))
+
+
+def short_number(value: float) -> str:
+    """Write a number of samples as people say it: 1e6, 2.5e7."""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -1,0 +1,86 @@
+"""Methods of the user's own: a folder outside the package, named by the variable METHODS.
+
+It holds `algorithm/<name>.yaml` and the modules that the `_target_` of each names. Several folders
+are separated as in PATH. `docs/add-a-method.md` shows how.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class
+
+from reproduce.common import identity
+from reproduce.common.checks import quoted
+from reproduce.common.errors import UserError
+
+VARIABLE = "METHODS"
+
+
+def folders() -> list[Path]:
+    """Return the folders of methods.
+
+    Raises
+    ------
+    UserError
+        Where one is not there, or holds no algorithm.
+    """
+    found = [
+        Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
+    ]
+    for folder in found:
+        if not list(folder.glob("algorithm/*.yaml")):
+            raise UserError(
+                f"{VARIABLE} names {folder}, which holds no algorithm/NAME.yaml; see "
+                "docs/add-a-method.md."
+            )
+    return found
+
+
+def make_importable() -> list[Path]:
+    """Let Python find the modules in the folders; return the folders.
+
+    Worker processes are started with the same search path.
+    """
+    found = folders()
+    for folder in found:
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))  # behind everything: a method replaces nothing
+    return found
+
+
+def search_path() -> list[str]:
+    """Return the override that lets Hydra find the folders' files; none without folders."""
+    found = make_importable()
+    joined = ",".join(quoted(f"file://{folder}") for folder in found)
+    return [f"hydra.searchpath=[{joined}]"] if found else []
+
+
+def algorithm_class(target: str) -> type[Any]:
+    """Return the class that an algorithm's `_target_` names.
+
+    Raises
+    ------
+    UserError
+        Where its module is not found: most likely a method of the user's whose folder is not named.
+    """
+    make_importable()
+    target = identity.place(target)
+    module = target.rpartition(".")[0]
+    if find_spec(module.partition(".")[0]) is None:
+        raise UserError(
+            f"There is no module {module!r}, which the algorithm {target} needs; name the "
+            f"folder of your method with {VARIABLE}=FOLDER."
+        )
+    try:
+        return get_class(target)
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise UserError(
+            f"{target}, which the algorithm's file names, cannot be loaded "
+            f"({type(cause).__name__}: {cause})."
+        ) from error

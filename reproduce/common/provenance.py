@@ -1,0 +1,57 @@
+"""Where a result comes from: code, packages, machine."""
+
+import platform
+import runpy
+import subprocess
+from functools import cache
+from importlib.metadata import distribution, version
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "pandas", "scipy", "numpy")
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Return git commit and dirty flag, package versions and machine, as plain containers.
+
+    Commit and flag are None where git cannot tell.
+    """
+    # Finished cells are exported to results/reference while others train: they are no edits.
+    edits = _git("status", "--porcelain", "--", ".", ":(exclude)results/reference")
+    return {
+        "git": {
+            "commit": _git("rev-parse", "HEAD"),
+            "dirty": None if edits is None else edits != "",
+        },
+        # torch's own version tells the build, as in 2.13.0+cu130; its package's may not.
+        "packages": {name: version(name) for name in PACKAGES} | {"torch": _torch_version()},
+        "python": platform.python_version(),
+        "machine": {"processor": _processor(), "system": platform.system()},
+    }
+
+
+def _torch_version() -> str:
+    """Return torch's version without loading torch, which takes seconds."""
+    file = distribution("torch").locate_file("torch/version.py")
+    return str(runpy.run_path(str(file))["__version__"])
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        run = subprocess.run(
+            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,188 @@
+"""From Hydra's configuration to plain values: overrides, cells, jobs, folders.
+
+What a user can get wrong is found here, before anything is trained or written.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from reproduce.common.checks import (
+    check_one_of,
+    folder_name,
+    number,
+    shown,
+    whole_number,
+    yes_or_no,
+)
+from reproduce.common.errors import UserError
+from reproduce.common.machine import MOST_THREADS, choose_device
+from reproduce.config.overrides import check_overrides, compose_unchecked
+from reproduce.data.registry import SPLITS
+from reproduce.models.bounds import BOUNDS
+from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
+from reproduce.models.layers import ACTIVATIONS
+from reproduce.store.cell import Cell
+from reproduce.training.job import Job
+from reproduce.training.tracking import MODES
+
+MOST_SEEDS = 1_000
+MOST_SAMPLES = 10**12  # four thousand times the paper's
+
+
+def compose_config(overrides: Sequence[str], primary: str = "config") -> DictConfig:
+    """Compose a file of conf/ with `overrides`, outside of a Hydra application.
+
+    Raises
+    ------
+    UserError
+        For overrides that `check_overrides` refuses.
+    """
+    check_overrides(overrides, primary=primary)
+    return compose_unchecked(overrides, primary)
+
+
+def cell_from(config: DictConfig) -> Cell:
+    """Return the cell that `config` describes, all interpolations resolved.
+
+    Raises
+    ------
+    UserError
+        For impossible values.
+    """
+    if not isinstance(config.algorithm, DictConfig):
+        raise UserError("The algorithm's file is no mapping; docs/add-a-method.md has an example.")
+    algorithm = _plain(config.algorithm)
+    for key in ("name", "_target_"):
+        if not isinstance(algorithm.get(key), str):
+            raise UserError(
+                f"The algorithm's file lacks {key}; docs/add-a-method.md has an example."
+            )
+    if not re.fullmatch(r"\w+", algorithm["name"]):
+        raise UserError(
+            f"algorithm.name may have letters, digits and underscores, not {algorithm['name']!r}."
+        )
+    for name in ("batch_size", "n_samples", "n_leapfrog", "n_updates", "chunk"):
+        if name in algorithm:  # an algorithm of the user's need not have all of these
+            algorithm[name] = whole_number(f"algorithm.{name}", algorithm[name])
+    if "warmup_steps" in algorithm:
+        steps = algorithm["warmup_steps"]
+        algorithm["warmup_steps"] = whole_number("algorithm.warmup_steps", steps, least=0)
+    for name in ("step_size", "target_acceptance", "initial_leapfrog_step"):
+        if name in algorithm:
+            algorithm[name] = number(f"algorithm.{name}", algorithm[name])
+    if "clip_dreams" in algorithm:
+        yes_or_no("algorithm.clip_dreams", algorithm["clip_dreams"])
+    if "estimator" in algorithm:
+        check_one_of("algorithm.estimator", algorithm["estimator"], BOUNDS)
+    if "warmup_updates" in algorithm:
+        updates = algorithm["warmup_updates"]
+        algorithm["warmup_updates"] = whole_number("algorithm.warmup_updates", updates, least=0)
+    model = _plain(config.model)
+    check_one_of("model.activation", model["activation"], ACTIVATIONS)
+    check_one_of("model.init.output_bias", model["init"]["output_bias"], OUTPUT_BIASES)
+    model["n_hidden"] = whole_number("model.n_hidden", model["n_hidden"])
+    check_one_of("model.init.scheme", model["init"]["scheme"], SCHEMES)
+    model["init"]["std"] = number("model.init.std", model["init"]["std"], zero=True)
+    if "log_variance_scale" in model["encoder"]:
+        scale = model["encoder"]["log_variance_scale"]
+        model["encoder"]["log_variance_scale"] = number("model.encoder.log_variance_scale", scale)
+    return Cell(
+        dataset=config.data.name,
+        algorithm=algorithm.pop("name"),
+        n_latent=whole_number("model.n_latent", model.pop("n_latent")),
+        n_train=whole_number("data.n_train", config.data.n_train),
+        settings={"algorithm": algorithm, "model": model, **_split(config)},
+    )
+
+
+def _split(config: DictConfig) -> dict[str, str]:
+    """Return the split of a data set that has several."""
+    if "split" not in config.data:
+        return {}
+    check_one_of("data.split", config.data.split, SPLITS[config.data.name])
+    return {"split": config.data.split}
+
+
+def job_from(config: DictConfig) -> Job:
+    """Return the job that `config` describes: its cell, how far, how many seeds, and where.
+
+    Raises
+    ------
+    UserError
+        For impossible values, or a device that is not there.
+    """
+    seeds = whole_number("seeds", config.seeds)
+    if seeds > MOST_SEEDS:
+        raise UserError(f"seeds is how many members to train, at most {MOST_SEEDS}, not {seeds}.")
+    threads = whole_number("threads", config.threads, most=MOST_THREADS)
+    choose_device(str(config.device))
+    check_one_of("tracking.mode", config.tracking.mode, MODES)
+    if config.tracking.mode != "off" and "folder" not in config.tracking:
+        raise UserError(
+            f"tracking.mode={config.tracking.mode} needs a folder and a project; give "
+            f"tracking={config.tracking.mode} instead."
+        )
+    if "folder" in config.tracking:
+        tracking_places(config)
+    workers(config)
+    return Job(
+        cell=cell_from(config),
+        seeds=tuple(range(seeds)),
+        samples=whole_number("samples", config.samples, most=MOST_SAMPLES),
+        store=runs_folder(config),
+        data_dir=data_dir(config),
+        device=config.device,
+        threads=threads,
+        compiled=yes_or_no("compile", config.compile),
+        tracking={**_plain(config.tracking), "figure": config.figure.name},
+    )
+
+
+def tracking_places(config: DictConfig) -> tuple[Path, str]:
+    """The folder of W&B's runs, and their project.
+
+    Raises
+    ------
+    UserError
+        Where they cannot be.
+    """
+    folder, project = config.tracking.folder, config.tracking.project
+    if not isinstance(project, str) or not project:
+        raise UserError(f"tracking.project must be a name, not {shown(project)}.")
+    return Path(folder_name("tracking.folder", folder)), project
+
+
+def results_folder(config: DictConfig) -> Path:
+    """Where all results go.
+
+    Raises
+    ------
+    UserError
+        Where `results` is no path.
+    """
+    return Path(folder_name("results", config.results))
+
+
+def runs_folder(config: DictConfig) -> Path:
+    """The store of cells."""
+    return results_folder(config) / "runs"
+
+
+def data_dir(config: DictConfig) -> str | None:
+    """The user's folder of data files, where one is given."""
+    return str(config.data.dir) if config.data.dir else None
+
+
+def workers(config: DictConfig) -> int | None:
+    """How many processes, None for as many as fit."""
+    return None if config.workers is None else whole_number("workers", config.workers)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

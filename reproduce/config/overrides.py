@@ -1,0 +1,206 @@
+"""Checks of overrides before Hydra sees them: does each name a setting or a file of conf/?"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from reproduce.common import plugins
+from reproduce.common.checks import folder_name, shown
+from reproduce.common.errors import UserError
+from reproduce.common.provenance import REPOSITORY
+
+CONF = REPOSITORY / "conf"
+NO_GROUPS = ("hydra", "sweep")
+"""Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
+LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")
+"""Settings that name what a file of conf/ is, and would only mislabel curves and folders."""
+OPEN_SECTION = "figure.panels."
+"""Where settings may be added: `+figure.panels.mine=[...] budget.panels=mine`."""
+
+
+def check_overrides(
+    overrides: Sequence[str], *, sweep: bool = False, primary: str = "config"
+) -> None:
+    """Refuse overrides that do not parse, or name no setting or no file of conf/.
+
+    Hydra refuses most of them too, but in several lines and without the nearest names; and it
+    would accept `+modle.n_latent=3`, which nothing reads.
+
+    Parameters
+    ----------
+    overrides
+        As on the command line.
+    sweep
+        Whether a setting may have several values, separated by commas.
+    primary
+        The file of conf/ that is overridden.
+
+    Raises
+    ------
+    UserError
+        For the first that is wrong.
+    """
+    parsed = [_parse(text, sweep) for text in overrides]
+    own = [one for one in parsed if not one.is_hydra_override() and one.package is None]
+    chosen = [_choice(one) for one in own if one.key_or_group in groups()]
+    settings = _settings(tuple(text for text in chosen if text), primary)
+    for one in own:
+        if one.key_or_group not in groups():
+            _check_key(one, settings, primary)
+
+
+def compose_unchecked(overrides: Sequence[str], primary: str = "config") -> DictConfig:
+    """Compose a file of conf/, wherever Hydra may already be running."""
+    application = GlobalHydra.instance().hydra  # Hydra refuses to compose within an application
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(primary, overrides=[*plugins.search_path(), *overrides])
+    finally:
+        GlobalHydra.instance().hydra = application
+
+
+@cache
+def groups() -> dict[str, list[str]]:
+    """From each group of conf/, such as `model/decoder`, to the names of its files.
+
+    With those of the user's own methods.
+    """
+    found: dict[str, list[str]] = {}
+    for root in (CONF, *plugins.folders()):
+        for file in sorted(root.glob("*/**/*.yaml")):
+            group = file.parent.relative_to(root)
+            if group.parts[0] in NO_GROUPS:
+                continue
+            names = found.setdefault(group.as_posix(), [])
+            if file.stem in names:
+                raise UserError(f"{file} has the name of another one; give yours another name.")
+            names.append(file.stem)
+    return found
+
+
+@cache
+def _settings(chosen: tuple[str, ...], primary: str) -> dict[str, Any]:
+    """All settings there are with the files `chosen`, sections among them, by dotted name."""
+    plain = OmegaConf.to_container(compose_unchecked(chosen, primary), resolve=False)
+    assert isinstance(plain, dict)
+    return dict(_flat(plain))
+
+
+def _flat(section: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in section.items():
+        found.append((f"{prefix}{key}", value))
+        if isinstance(value, dict):
+            found.extend(_flat(value, f"{prefix}{key}."))
+    return found
+
+
+def _parse(text: str, sweep: bool) -> Override:
+    try:
+        parsed = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"{text!r} cannot be read as key=value ({reason}); for example model.n_latent=20. A "
+            "value with special characters needs quotes within the shell's: \"key='value'\"."
+        ) from error
+    if not parsed.key_or_group:
+        raise UserError(f"{text!r} names no setting; write key=value, as in model.n_latent=20.")
+    if parsed.is_sweep_override() and not sweep:
+        raise UserError(
+            f"{text!r} gives several values: put a list in brackets, a value with a comma in "
+            "quotes within the shell's, or train a cell for each with `python -m reproduce "
+            "--multirun`."
+        )
+    return parsed
+
+
+def _choice(one: Override) -> str | None:
+    """Check that a group's file exists; return an override that chooses it."""
+    group = one.key_or_group
+    if one.is_add():
+        raise UserError(f"{group} is set already; write {group}=NAME, without the plus sign.")
+    if one.is_delete():
+        raise UserError(f"{group} cannot be removed; choose one of: {', '.join(groups()[group])}.")
+    value = one.value()
+    if isinstance(value, ChoiceSweep):
+        names: list[Any] = list(one.sweep_string_iterator())
+    elif one.is_sweep_override():
+        return None  # Hydra finds the files of a glob
+    else:
+        names = [value]
+    for name in names:
+        if name not in groups()[group]:
+            raise UserError(
+                f"Unknown {group} {shown(name)}; choose one of: {', '.join(groups()[group])}."
+            )
+    return f"{group}={names[0]}"
+
+
+def _check_key(one: Override, settings: Mapping[str, Any], primary: str) -> None:
+    key = one.key_or_group
+    if key in LABELS:
+        group = key.partition(".")[0]
+        raise UserError(
+            f"{key} is not for setting: it comes with {group}=NAME, one of: "
+            f"{', '.join(groups()[group])}."
+        )
+    if key not in settings and not _may_be_added(one, settings):
+        leaves = [name for name, inner in settings.items() if not isinstance(inner, dict)]
+        close = _nearest(key, [*leaves, *groups()])
+        meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+        all_of_them = "`python -m reproduce --cfg job` prints them all"
+        if primary != "config":
+            all_of_them = f"they are in conf/{primary}.yaml and the groups that it names"
+        raise UserError(f"There is no setting {key!r}{meant}; {all_of_them}.")
+    if one.is_delete():
+        raise UserError(f"{key} cannot be removed; give it another value with {key}=VALUE.")
+    if key == "results" and not one.is_sweep_override():
+        folder_name(key, one.value())  # here too, since Hydra makes folders in it before a sweep
+    inner = settings.get(key)
+    if (
+        isinstance(inner, dict)
+        and not one.is_sweep_override()
+        and not isinstance(one.value(), dict)
+    ):
+        names = ", ".join(f"{key}.{name}" for name in inner)
+        raise UserError(f"{key} is a section, not a setting; choose from {names}.")
+
+
+def _may_be_added(one: Override, settings: Mapping[str, Any]) -> bool:
+    """Tell whether something reads a setting that is not in the configuration."""
+    if one.is_add() and one.key_or_group.startswith(OPEN_SECTION):
+        return True
+    parent, _, name = one.key_or_group.rpartition(".")
+    section = settings.get(parent)
+    if isinstance(section, list):
+        return True  # an element, such as figure.algorithms.0
+    if not one.is_add() or not isinstance(section, dict) or "_target_" not in section:
+        return False
+    parameter = inspect.signature(get_class(section["_target_"])).parameters.get(name)
+    return parameter is not None and parameter.default is not parameter.empty
+
+
+def _nearest(key: str, names: Collection[str]) -> list[str]:
+    """Up to three names that a misspelt or shortened `key` may have meant."""
+    # `selection` belongs to another command, `python -m reproduce.experiments.step_sizes`.
+    unlikely = re.compile(r"^selection\.|\._target_$")
+    usable = [name for name in names if name not in LABELS and not unlikely.search(name)]
+    last = re.split("[./]", key)[-1]
+    shortened = [name for name in usable if re.split("[./]", name)[-1] == last]
+    if key == last and shortened:
+        return shortened[:3]
+    close = difflib.get_close_matches(key, usable, n=3, cutoff=0.7)
+    return close or shortened[:3]

@@ -1,0 +1,1 @@
+"""Variants of the same cells, side by side."""

@@ -1,0 +1,1 @@
+"""Experiment 1, the paper's Figure 2: the variational bound."""

@@ -1,0 +1,1 @@
+"""The estimators of log p(x) against exact answers."""

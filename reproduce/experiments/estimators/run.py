@@ -1,0 +1,259 @@
+"""Validate the estimators of log p(x): `python -m reproduce.experiments.estimators.run`, or `make estimators`.
+
+(a) linear-Gaussian models with closed forms; (b) a model with two modes, by one-dimensional
+integration; (c) trained models of N_z = 3, against quadrature; (d) trained models on data simulated
+from them, by bounds from both sides. Writes results/reference/estimators/ and prints the tables,
+first the targets and whether they are met.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from reproduce import config
+from reproduce.common import cli
+from reproduce.common.files import ensure_writable, write_json, write_text, write_with
+from reproduce.common.machine import available_cores, prepare
+from reproduce.common.markdown import aligned
+from reproduce.common.provenance import provenance
+from reproduce.data.fallback import substitute_missing
+from reproduce.experiments.estimators.targets import targets
+from reproduce.likelihood.ais import Ais, bidirectional, simulate
+from reproduce.likelihood.evaluate import Question, points
+from reproduce.likelihood.exact import LinearGaussian, Square
+from reproduce.likelihood.hmc_kde import HmcKde
+from reproduce.likelihood.importance import Importance
+from reproduce.likelihood.quadrature import MOST_LATENT, Quadrature
+from reproduce.likelihood.target import Estimate, Estimator, Target
+from reproduce.store.load import load_snapshots
+from reproduce.store.store import Store
+from reproduce.training import pool
+from reproduce.training.job import Job
+from reproduce.training.loop import last_mark
+
+FOLDER = Path("results/reference/estimators")
+STAND_IN_FOLDER = Path("results/estimators")
+"""Where MNIST cannot be had: the committed tables are not replaced by the digits'."""
+LATENTS = (1, 2, 3, 5, 10, 20)
+N_PIXELS, STD = 64, 0.25
+MISSED = 0.5  # nats
+REFERENCE = Quadrature(log2_grid=16, n_local=1024, n_starts=24, n_modes=12, scrambles=(606, 707))
+"""Of part (c): the default with more of everything, and points of its own."""
+GAP_CHAINS = 16
+PLACES = ("data.dir=", "results=", "tracking")  # settings of where things lie, not of what they are
+MODELS = {  # name: overrides, samples; the first two are cells of figure 2
+    "N_train = 1,000, N_z = 3": ("n1000", 3, 3_000_000),
+    "N_train = 50,000, N_z = 3": ("n50000", 3, 3_000_000),
+    "N_train = 1,000, N_z = 20": ("n1000", 20, 1_000_000),
+}
+
+
+def simple_estimators(n_latent: int) -> dict[str, Estimator]:
+    """Return the estimators with their default settings, as far as they go."""
+    found: dict[str, Estimator] = {
+        "importance": Importance(), "ais": Ais(), "hmc_kde": HmcKde()
+    }  # fmt: skip
+    return ({"quadrature": Quadrature()} if n_latent <= MOST_LATENT else {}) | found
+
+
+def known_models(terminal: Console) -> list[dict[str, Any]]:
+    """Parts (a) and (b): errors against the known log p(x)."""
+    rows = []
+    cases: list[tuple[str, str, LinearGaussian | Square]] = [
+        ("a", f"linear-Gaussian, N_z = {n}", LinearGaussian.random(n, N_PIXELS, STD))
+        for n in LATENTS
+    ]
+    cases.append(("b", "x = z² + noise", Square(0.05, n_members=2)))
+    for part, name, model in cases:
+        target = model.target
+        _, x = simulate(target, 50, (0, 1))
+        exact = model.exact(x)
+        for label, estimator in simple_estimators(target.n_latent).items():
+            found, seconds = timed(estimator, target, x, (0, 1))
+            rows.append(
+                {"part": part, "model": name, "split": "", "estimator": label}
+                | errors(found, exact, seconds)
+            )
+            terminal.print(f"({part}) {name}: {label} {seconds:.1f} s", highlight=False)
+    return rows
+
+
+def trained_models(
+    jobs: dict[str, Job], data_dir: str | None, terminal: Console
+) -> list[dict[str, Any]]:
+    """Part (c): errors against quadrature on trained models of three latent dimensions."""
+    rows = []
+    for name, job in jobs.items():
+        if job.cell.n_latent > MOST_LATENT:
+            continue
+        target = trained_target(job)
+        for split in ("train", "test"):
+            x = points(Question(job.cell, last_mark(job), split, 200), data_dir).unsqueeze(0)
+            reference, seconds = timed(REFERENCE, target, x, job.seeds)
+            label = {"part": "c", "model": name, "split": split}
+            self_check = (reference.stderr.mean(), reference.stderr.max())
+            terminal.print(
+                f"(c) {name}, {split}: reference {reference.value.mean():.3f} nats, half the "
+                f"difference of its scrambles {self_check[0]:.4f} (at most {self_check[1]:.3f}), "
+                f"{seconds:.1f} s",
+                highlight=False,
+            )
+            rows.append(
+                label
+                | {"estimator": "reference (its own ±)"}
+                | errors(reference, reference.value + reference.stderr, seconds)
+                | {"mean_error": math.nan, "missed": math.nan, "missed_unflagged": math.nan}
+            )
+            for kind, estimator, n_points in (
+                ("quadrature", Quadrature(), 200),
+                ("importance", Importance(), 200),
+                ("importance, encoder", Importance(proposal="encoder"), 200),
+                ("hmc_kde", HmcKde(), 200),
+                ("hmc_kde, 200 + 200", HmcKde(n_fit=200, n_score=200), 200),
+                ("ais", Ais(), 10),
+            ):
+                found, seconds = timed(estimator, target, x[:, :n_points], job.seeds)
+                exact = reference.value[:, :n_points]
+                rows.append(label | {"estimator": kind} | errors(found, exact, seconds))
+                terminal.print(f"(c) {name}, {split}: {kind} {seconds:.1f} s", highlight=False)
+    return rows
+
+
+def gaps(jobs: dict[str, Job], terminal: Console) -> list[dict[str, Any]]:
+    """Part (d): upper minus lower bound on data simulated from trained models."""
+    rows = []
+    for name, job in jobs.items():
+        start = time.perf_counter()
+        found = bidirectional(trained_target(job), Ais(n_chains=GAP_CHAINS), 20, job.seeds)
+        seconds = time.perf_counter() - start
+        gap = (found.upper - found.lower)[0]
+        rows.append(
+            {
+                "model": name,
+                "n_points": len(gap),
+                "lower": float(found.lower.mean()),
+                "upper": float(found.upper.mean()),
+                "gap": float(gap.mean()),
+                "stderr": float(gap.std() / len(gap) ** 0.5),
+                "largest": float(gap.abs().max()),
+                "seconds": round(seconds, 1),
+            }
+        )
+        terminal.print(f"(d) {name}: gap {rows[-1]['gap']:.3f}, {seconds:.1f} s", highlight=False)
+    return rows
+
+
+def timed(
+    estimator: Estimator, target: Target, x: Tensor, seeds: Sequence[int]
+) -> tuple[Estimate, float]:
+    """Estimate, and measure how long that takes."""
+    start = time.perf_counter()
+    return estimator(target, x, seeds), time.perf_counter() - start
+
+
+def errors(found: Estimate, exact: Tensor, seconds: float) -> dict[str, Any]:
+    """Summarise estimate − exact over all points, in nats, and what the diagnostic says."""
+    error = (found.value.double() - exact.double()).flatten()
+    distance, trusted = error.abs(), found.trusted.flatten()
+    missed = distance > MISSED
+    return {
+        "n_points": error.numel(),
+        "mean_error": float(error.mean()),
+        "rmse": float(error.square().mean().sqrt()),
+        "p99": float(distance.quantile(0.99)),
+        "largest": float(distance.max()),
+        "missed": int(missed.sum()),
+        "missed_unflagged": int((missed & trusted).sum()),
+        "flagged": int((~trusted).sum()),
+        "seconds_per_1000": round(1000 * seconds / error.numel(), 1),
+    }
+
+
+def trained_target(job: Job) -> Target:
+    """The models of a job after its training."""
+    model = load_snapshots(Store(job.store), job.cell, job.seeds, last_mark(job))
+    return Target.of(model.requires_grad_(False))
+
+
+def make_jobs(overrides: Sequence[str], terminal: Console) -> tuple[dict[str, Job], str | None]:
+    """What has to be trained for parts (c) and (d); on the digits where MNIST cannot be had."""
+    settings = config.compose_config(overrides)
+    used = substitute_missing(
+        ["mnist"], config.data_dir(settings), settings.data.fallback, terminal
+    )["mnist"]
+    sizes = {"n1000": 1000, "n50000": 50_000 if used == "mnist" else 1500}
+    jobs = {}
+    for name, (entry, n_latent, samples) in MODELS.items():
+        step_size = settings.step_sizes[f"mnist_{entry}"].aevb
+        job = config.job_from(
+            config.compose_config(
+                ["settings=text", *overrides, f"data={used}", "algorithm=aevb",
+                 f"data.n_train={sizes[entry]}",
+                 "model.n_hidden=100", f"model.n_latent={n_latent}", "seeds=1",
+                 f"algorithm.step_size={step_size}", f"samples={samples}"]
+            )
+        )  # fmt: skip
+        label = name if used == "mnist" else f"{used}: {name}"
+        jobs[label] = replace(job, snapshots=(samples,))
+    return jobs, config.data_dir(settings)
+
+
+def markdown(rows: Iterable[dict[str, Any]]) -> str:
+    """A table of rows with the same keys."""
+    rows = list(rows)
+    numbers = [n for n, value in enumerate(rows[0].values()) if not isinstance(value, str)]
+    body = [
+        ["" if v != v else f"{v:.4f}" if isinstance(v, float) and "seconds" not in k else str(v)
+         for k, v in row.items()]
+        for row in rows
+    ]  # fmt: skip
+    return aligned([list(rows[0]), *body], right=numbers)
+
+
+def main() -> int:
+    """Train what is missing, validate, write and print; return the exit status."""
+    overrides = sys.argv[1:]
+    terminal = cli.console()
+    made = provenance()
+    jobs, data_dir = make_jobs(overrides, terminal)
+    on_mnist = {job.cell.dataset for job in jobs.values()} == {"mnist"}
+    folder = FOLDER if on_mnist else STAND_IN_FOLDER
+    ensure_writable(folder)
+    pool.run(list(jobs.values()), None, terminal)
+    threads = available_cores()
+    prepare(threads)
+    torch.set_grad_enabled(False)
+    points_table = known_models(terminal) + trained_models(jobs, data_dir, terminal)
+    gap_table = gaps(jobs, terminal)
+    frames = {"errors": pd.DataFrame(points_table), "bdmc": pd.DataFrame(gap_table)}
+    for name, frame in frames.items():
+        path = folder / f"{name}.csv"
+        write_with(path, lambda temporary, frame=frame: frame.to_csv(temporary, index=False))
+    goals = targets(frames["errors"], frames["bdmc"])
+    text = f"{markdown(goals)}\n\n{markdown(points_table)}\n\n{markdown(gap_table)}\n"
+    write_text(folder / "tables.md", text)
+    manifest = {
+        "overrides": [given for given in overrides if not given.startswith(PLACES)],
+        "threads": threads,
+        "cells": [
+            {"id": job.cell.id, "manifest": Store(job.store).manifest(job.cell, 0)}
+            for job in jobs.values()
+        ],
+        **made,
+    }
+    write_json(folder / "manifest.json", manifest)
+    terminal.print(text, markup=False, highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.command(main)

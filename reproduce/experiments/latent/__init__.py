@@ -1,0 +1,1 @@
+"""How much each latent dimension is used: KL, active units, collapse."""

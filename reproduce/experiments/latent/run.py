@@ -1,0 +1,213 @@
+"""What trained models make of their latent space: `python -m reproduce.experiments.latent.run [RESULTS]`.
+
+For every trained cell with an encoder: KL a latent dimension, active units, whether the posterior
+has collapsed, and the noise of the plotted bound (claim 4). `make diagnostics` calls this; it
+writes RESULTS/diagnostics/.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from reproduce import data
+from reproduce.algorithms.base import EVALUATED_TRAINING_IMAGES
+from reproduce.common import cli
+from reproduce.common.errors import UserError
+from reproduce.common.files import write_json, write_text, write_with
+from reproduce.common.markdown import aligned
+from reproduce.common.names import algorithm_name, dataset_name, short_number
+from reproduce.common.provenance import provenance
+from reproduce.data.images import ImageData
+from reproduce.experiments.latent import picture as latent
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.bounds import Bound, bound_named, sgvb_b
+from reproduce.models.random_streams import generator
+from reproduce.store.cell import Cell
+from reproduce.store.load import load_members, trains_encoder
+from reproduce.store.store import Store
+
+N_POINTS = 1_000
+N_REPEATS = 20
+ACTIVE = 0.01
+"""A unit is active where the variance of E[z|x] over images is above this (Burda et al. 2015)."""
+COLLAPSED = 0.1
+"""A posterior with a total KL below this many nats says nothing of x."""
+
+ORDER = ["dataset", "algorithm", "n_train", "n_latent", "samples", "id", "seed"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Of a stack of members, on the first test images.
+
+    Attributes
+    ----------
+    kl
+        KL(q(z|x) || p(z)) of each latent dimension, mean over images, (member, latent), in nats.
+    active
+        Whether a dimension is active, (member, latent).
+    variance_single
+        Variance over noise of one image's bound with L = 1, mean over images, (member,), nats².
+    """
+
+    kl: Float[Tensor, "member latent"]
+    active: Tensor
+    variance_single: Float[Tensor, " member"]
+
+
+@torch.no_grad()
+def diagnose(
+    model: Autoencoder,
+    x: Float[Tensor, "batch pixel"],
+    seed: int = 0,
+    n_repeats: int = N_REPEATS,
+    bound: Bound = sgvb_b,
+) -> Diagnosis:
+    """Look at q(z|x) and at the noise of `bound` on images `x`; `seed` names the noise."""
+    stacked = x.expand(model.n_members, -1, -1)
+    posterior = model.encoder(stacked)
+    variance = posterior.log_variance.exp()
+    kl = -0.5 * (1 + posterior.log_variance - posterior.mean.square() - variance)
+    source = generator("cpu", seed, "diagnostics")
+    shape = (model.n_members, 1, len(x), model.n_latent)
+    bounds = torch.stack(
+        [bound(model, stacked, torch.randn(shape, generator=source)) for _ in range(n_repeats)]
+    )
+    return Diagnosis(
+        kl.mean(1), posterior.mean.var(1) > ACTIVE, bounds.double().var(0).mean(1).float()
+    )
+
+
+def rows_of(
+    cell: Cell, seeds: Sequence[int], samples: Sequence[int], images: ImageData, found: Diagnosis
+) -> list[dict[str, Any]]:
+    """One row a member."""
+    plotted = min(len(images.test), EVALUATED_TRAINING_IMAGES)
+    return [
+        {
+            "id": cell.id,
+            "dataset": cell.dataset,
+            "n_latent": cell.n_latent,
+            "n_train": cell.n_train,
+            "algorithm": cell.algorithm,
+            "seed": seed,
+            "samples": samples[member],
+            "kl": float(found.kl[member].sum()),
+            "active_units": int(found.active[member].sum()),
+            "collapsed": bool(found.kl[member].sum() < COLLAPSED),
+            "variance_single": float(found.variance_single[member]),
+            # The images' noises are independent, so the variance of their mean is this.
+            "variance_plotted": float(found.variance_single[member]) / plotted,
+            "n_plotted": plotted,
+        }
+        for member, seed in enumerate(seeds)
+    ]
+
+
+def diagnose_store(
+    results: Path, data_dir: str | None, terminal: Console
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Look at every trained cell of a results folder that has an encoder.
+
+    Returns
+    -------
+    tuple
+        A row a member, and a row a member and latent dimension (the largest KL first).
+
+    Raises
+    ------
+    UserError
+        Where no cell has been trained.
+    """
+    store = Store(results / "runs")
+    members, dimensions = [], []
+    names = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
+    for name in track(names, "diagnosing", console=terminal, transient=True):
+        try:
+            cell = store.cell(name)
+            seeds = store.trained_seeds(cell)
+            if not seeds or not trains_encoder(cell):
+                continue
+            images = data.load(cell.dataset, data_dir, cell.split)
+            model = load_members(store, cell, seeds)
+        except UserError as error:
+            terminal.print(f"{name} is left out: {error}", style="yellow")
+            continue
+        x = images.test[:N_POINTS].float() * images.scale
+        estimator = bound_named(str(cell.settings["algorithm"].get("estimator", "B")))
+        found = diagnose(model, x, bound=estimator)
+        samples = [int(store.manifest(cell, seed).get("samples", 0)) for seed in seeds]
+        rows = rows_of(cell, seeds, samples, images, found)
+        members += rows
+        for row, kl in zip(rows, found.kl.sort(1, descending=True).values.tolist(), strict=True):
+            place = {key: row[key] for key in list(row)[:7]}
+            dimensions += [{**place, "rank": r + 1, "kl": value} for r, value in enumerate(kl)]
+    if not members:
+        raise UserError(f"{store.root} holds no trained cell with an encoder; run `make figure1`.")
+    return pd.DataFrame(members).sort_values(ORDER, ignore_index=True), pd.DataFrame(dimensions)
+
+
+def markdown(members: pd.DataFrame) -> str:
+    """A row a cell: means over its members."""
+    rows = [["dataset", "N_z", "N_train", "algorithm", "cell", "samples", "KL", "active units",
+             "variance, one image", "variance, plotted", "note"]]  # fmt: skip
+    for _, mine in members.groupby("id", sort=False):
+        first = mine.iloc[0]
+        n_collapsed = int(mine["collapsed"].sum())
+        note = f"collapsed: {n_collapsed} of {len(mine)}" if n_collapsed else ""
+        rows.append(
+            [
+                dataset_name(str(first["dataset"])),
+                str(first["n_latent"]),
+                f"{first['n_train']:,}",
+                algorithm_name(str(first["algorithm"])),
+                str(first["id"]).rpartition("-")[2],
+                short_number(float(mine["samples"].min())),
+                f"{mine['kl'].mean():.2f}",
+                f"{mine['active_units'].mean():.1f}",
+                f"{mine['variance_single'].mean():.2g}",
+                f"{mine['variance_plotted'].mean():.2g}",
+                note,
+            ]
+        )
+    caption = (
+        f"On the first {N_POINTS:,} test images, means over seeds: KL(q || p) in nats; units whose "
+        f"E[z|x] varies by more than {ACTIVE} over images; variances of the bound with L = 1 over "
+        "noise in nats², of one image and of the mean that is plotted."
+    )
+    return f"{caption}\n\n{aligned(rows, right=(1, 2, 5, 6, 7, 8, 9))}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Diagnose a results folder; print and write what was found."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len(given) > 2 or any(argument.startswith("-") for argument in given):
+        raise UserError("Usage: python -m reproduce.experiments.latent.run [RESULTS [DATA_DIR]].")
+    results = Path(given[0] if given else "results")
+    terminal = cli.console()
+    members, dimensions = diagnose_store(results, given[1] if len(given) > 1 else None, terminal)
+    folder = results / "diagnostics"
+    table = markdown(members)
+    write_with(folder / "diagnostics.csv", lambda path: members.to_csv(path, index=False))
+    write_with(folder / "kl.csv", lambda path: dimensions.to_csv(path, index=False))
+    write_text(folder / "table.md", table + "\n")
+    latent.draw(dimensions, folder / "kl")
+    about = {"made": provenance(), "cells": json.loads(members.to_json(orient="records"))}
+    write_json(folder / "manifest.json", about)
+    terminal.print(table, highlight=False)
+    terminal.print(f"Written: {folder}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.command(main)

@@ -1,0 +1,1 @@
+"""Experiment 2, the paper's Figure 3: the marginal log-likelihood."""

@@ -1,0 +1,71 @@
+"""The SGVB estimators of the variational lower bound (Kingma & Welling 2013, section 2.3)."""
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from reproduce.common.errors import UserError
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
+
+Bound = Callable[[Autoencoder, Tensor, Tensor], Tensor]
+"""A bound on log p(x), (member, batch), in nats, from a model, x (member, batch, pixel) and noise
+~ N(0, I), (member, sample, batch, latent); the number of samples L is the noise's second axis."""
+
+
+def log_weights(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member sample batch"]:
+    """log p(x, z) - log q(z|x) of each sample z ~ q(z|x), in nats."""
+    posterior = model.encoder(x)
+    z = posterior.sample(noise)
+    log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
+    return log_joint - posterior.log_prob(z)
+
+
+def sgvb_a(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member batch"]:
+    """Estimator A: mean over L samples of log p(x, z) - log q(z|x) (eq. 6), in nats."""
+    return log_weights(model, x, noise).mean(1)
+
+
+def sgvb_b(
+    model: Autoencoder,
+    x: Float[Tensor, "member batch pixel"],
+    noise: Float[Tensor, "member sample batch latent"],
+) -> Float[Tensor, "member batch"]:
+    """Estimator B: closed-form -KL(q || p) plus the mean over L samples of log p(x|z) (eq. 7)."""
+    posterior = model.encoder(x)
+    log_likelihood = model.decoder.log_likelihood(x, posterior.sample(noise))
+    return log_likelihood.mean(1) - posterior.kl_to_standard_normal()
+
+
+def kl_in(
+    bound: Bound, posterior: DiagonalGaussian, z: Float[Tensor, "member sample batch latent"]
+) -> Float[Tensor, "member batch"]:
+    """KL(q(z|x) || p(z)) as `bound` takes it, in nats: from samples z ~ q(z|x), or exactly."""
+    if bound is sgvb_a:
+        return (posterior.log_prob(z) - standard_normal_log_prob(z)).mean(1)
+    return posterior.kl_to_standard_normal()
+
+
+BOUNDS: dict[str, Bound] = {"A": sgvb_a, "B": sgvb_b}
+
+
+def bound_named(name: str) -> Bound:
+    """Return estimator `A` or `B`.
+
+    Raises
+    ------
+    UserError
+        For another name.
+    """
+    if name not in BOUNDS:
+        raise UserError(f"Unknown SGVB estimator {name!r}; choose one of: {', '.join(BOUNDS)}.")
+    return BOUNDS[name]

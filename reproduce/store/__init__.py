@@ -1,0 +1,1 @@
+"""Cells on disk: identity, curves, checkpoints, trained models."""

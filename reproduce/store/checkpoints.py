@@ -1,0 +1,209 @@
+"""Lightning checkpoints of a stack, kept as one file for each member, and snapshots of models.
+
+Members are independent of what is stacked beside them, so they are stored apart: a stack can be
+put together anew from members that were trained in different company, and a kill between two
+files leaves members at different, each consistent, points.
+"""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from reproduce.common.errors import UserError
+from reproduce.common.files import write_with
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.store.cell import Cell
+from reproduce.store.member_state import member_state, stack_states
+from reproduce.store.store import Store
+
+FORMAT = 1
+LEFTOVERS = (".*.tmp.ckpt", "snapshots/.*.tmp.ckpt")
+"""Temporary names of `files.atomic_path` that only training writes, in a member's folder."""
+MEMBER = {"curve", "diverged_at", "wall_seconds"}
+"""What a checkpoint remembers of its member beside tensors."""
+
+
+class MemberCheckpoints(CheckpointIO):
+    """Splits a stack's checkpoint over its members' files, and joins them again."""
+
+    def __init__(self, store: Store, cell: Cell, seeds: Sequence[int]) -> None:
+        self.store, self.cell, self.seeds = store, cell, tuple(seeds)
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write each member's slice of `checkpoint`; `path` is the cell's folder."""
+        for member, seed in enumerate(self.seeds):
+            mine = {
+                **checkpoint,
+                "format": FORMAT,
+                "cell": self.cell.as_dict(),
+                "seed": seed,
+                "state_dict": member_state(checkpoint["state_dict"], member),
+                "optimizer_states": [
+                    _slice_optimizer(state, member) for state in checkpoint["optimizer_states"]
+                ],
+                "members": [checkpoint["members"][member]],
+            }
+            _write(self.store.checkpoint(self.cell, seed), mine)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read the members' files and join them into one checkpoint of the stack."""
+        parts = [read_checkpoint(self.store, self.cell, seed) for seed in self.seeds]
+        return {
+            **parts[0],
+            "state_dict": stack_states(part["state_dict"] for part in parts),
+            "optimizer_states": [
+                _stack_optimizers(states)
+                for states in zip(*(part["optimizer_states"] for part in parts), strict=True)
+            ],
+            "members": [part["members"][0] for part in parts],
+        }
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Never called: a member's checkpoint is replaced, not removed."""
+        raise NotImplementedError
+
+
+def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
+    """Read one member's checkpoint on the CPU.
+
+    Raises
+    ------
+    UserError
+        Where the file is missing, unreadable, or of another cell or seed.
+    """
+    keys = {"state_dict", "optimizer_states", "members"}
+    mend = "Delete it to train this member from the start, or put the right file back."
+    path = store.checkpoint(cell, seed)
+    found = _read(path, cell, seed, keys, mend)
+    try:
+        int(found["state_dict"]["samples_seen"][0])
+        (member,) = found["members"]
+        whole = member.keys() >= MEMBER and all(
+            {"state", "param_groups"} <= state.keys() for state in found["optimizer_states"]
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(f"The checkpoint {path} lacks parts. {mend}")
+    return found
+
+
+def write_snapshots(
+    store: Store, cell: Cell, members: Mapping[int, int], samples: int, model: Autoencoder
+) -> None:
+    """Keep the weights of some members, {seed: place in the stack}, as they are after `samples`."""
+    for seed, member in members.items():
+        value = {
+            "format": FORMAT,
+            "cell": cell.as_dict(),
+            "seed": seed,
+            "samples": samples,
+            "model": member_state(model.state_dict(), member),
+        }
+        _write(store.snapshot(cell, seed, samples), value)
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write in two steps: of a full disk torch tells in words that change, Python by `OSError`."""
+    serialised = io.BytesIO()
+    torch.save(value, serialised)
+    write_with(path, lambda temporary: temporary.write_bytes(serialised.getbuffer()))
+
+
+def remove_leftovers(store: Store, cell: Cell, seed: int) -> None:
+    """Delete what killed processes were writing; only for who holds the member's lock."""
+    folder = store.member_folder(cell, seed)
+    for pattern in LEFTOVERS:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def read_snapshot(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
+    """Read one member's weights after `samples`, on the CPU: a state of the model's.
+
+    Raises
+    ------
+    UserError
+        Where the file is missing, unreadable, or of another cell, seed or number of samples.
+    """
+    path = store.snapshot(cell, seed, samples)
+    mend = (
+        f"Put the right file back, or delete the folder {store.member_folder(cell, seed)} to "
+        "train this member again."
+    )
+    snapshot = _read(path, cell, seed, {"samples", "model"}, mend)
+    if snapshot["samples"] != samples:
+        raise UserError(
+            f"The snapshot {path} was taken at {snapshot['samples']:,} samples, not at "
+            f"{samples:,}. {mend}"
+        )
+    return snapshot["model"]
+
+
+def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[str, Any]:
+    kind = "snapshot" if "model" in keys else "checkpoint"
+    if path.is_file() and (reason := _damage(path)):
+        raise UserError(f"The {kind} {path} is damaged ({reason}). {mend}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {kind} {path}; train the member first. {mend}") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"The {kind} {path} cannot be read ({reason}). {mend}") from error
+    ours = isinstance(found, dict) and found.get("format") == FORMAT
+    if not ours or not keys | {"cell", "seed"} <= found.keys():
+        raise UserError(f"{path} is not a {kind} of this suite. {mend}")
+    if found["cell"] != cell.as_dict() or found["seed"] != seed:
+        try:
+            other = Cell(**found["cell"]).id
+        except (TypeError, KeyError, AttributeError):
+            other = "no cell of this suite"
+        raise UserError(
+            f"The {kind} {path} belongs to {other} seed {found['seed']}, not to {cell.id} seed "
+            f"{seed}. {mend}"
+        )
+    return found
+
+
+def _damage(path: Path) -> str | None:
+    """Say what is wrong with a zip archive, such as torch writes; None where nothing is.
+
+    torch ignores the checksums in its files, so that damaged weights would go unnoticed, and
+    raises a dozen types of error on files that are no checkpoints.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception as error:  # zipfile, too, raises many types
+        return str(error) or type(error).__name__
+    return f"wrong checksum of {part}" if part else None
+
+
+def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:
+    sliced = {
+        index: {"step": entry["step"], "sum": entry["sum"][member : member + 1].clone()}
+        for index, entry in state["state"].items()
+    }
+    return {"state": sliced, "param_groups": state["param_groups"]}
+
+
+def _stack_optimizers(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    joined = {
+        index: {
+            "step": entry["step"],
+            "sum": torch.cat([state["state"][index]["sum"] for state in states]),
+        }
+        for index, entry in states[0]["state"].items()
+    }
+    return {"state": joined, "param_groups": states[0]["param_groups"]}

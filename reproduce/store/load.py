@@ -1,0 +1,161 @@
+"""Trained models, in three lines.
+
+import torch
+from reproduce import load_model
+model = load_model("mnist-aevb-z20")
+images = model.decoder.mean(torch.randn(model.n_members, 16, model.n_latent))
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+
+from reproduce.common import identity, plugins
+from reproduce.common.errors import UserError
+from reproduce.models.autoencoder import Autoencoder
+from reproduce.store.cell import Cell
+from reproduce.store.checkpoints import read_checkpoint, read_snapshot
+from reproduce.store.member_state import stack_states
+from reproduce.store.store import Store
+
+PREFIX = "model."
+
+
+def load_model(run: str, results: str | Path = "results") -> Autoencoder:
+    """Load the trained members of a cell as one stack, in order of their seeds.
+
+    Parameters
+    ----------
+    run
+        The cell's id, or a beginning of it that only one cell has.
+    results
+        The results folder.
+
+    Returns
+    -------
+    Autoencoder
+        `encoder(x)` takes x (member, batch, pixel) to q(z|x); `decoder.mean(z)` takes
+        z (member, batch, latent) to images (member, batch, pixel).
+
+    Raises
+    ------
+    UserError
+        Where no cell or several match, or none of its members has a readable checkpoint.
+    """
+    store = Store(Path(results) / "runs")
+    cell = find_cell(store, run)
+    seeds = store.trained_seeds(cell)
+    if not seeds:
+        raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
+    return load_members(store, cell, seeds)
+
+
+def trains_encoder(cell: Cell) -> bool:
+    """Tell whether the cell's algorithm leaves a q(z|x) worth using."""
+    algorithm = plugins.algorithm_class(cell.settings["algorithm"]["_target_"])
+    return bool(getattr(algorithm, "trains_encoder", True))
+
+
+def load_members(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
+    """Load members as they are in their checkpoints, as one stack in the order of `seeds`.
+
+    Raises
+    ------
+    UserError
+        Where a checkpoint is missing, unreadable or another's.
+    """
+    states = [read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds]
+    return _filled(cell, [_model_of(state) for state in states])
+
+
+def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int) -> Autoencoder:
+    """Load members as they were after `samples`, as one stack in the order of `seeds`.
+
+    Raises
+    ------
+    UserError
+        Where a snapshot is missing, unreadable or another's.
+    """
+    return _filled(cell, [_at(store, cell, seed, samples) for seed in seeds])
+
+
+def snapshots_of(store: Store, cell: Cell) -> dict[int, list[int]]:
+    """Return at how many samples there are weights, with the seeds that have them.
+
+    Where training stopped, the checkpoint has them, unless the member diverged.
+    """
+    found: dict[int, set[int]] = {}
+    for seed in store.seeds(cell):
+        files = store.member_folder(cell, seed).glob("snapshots/*.ckpt")
+        marks = {int(path.stem) for path in files if path.stem.isdecimal()}
+        about = store.manifest(cell, seed)
+        if store.checkpoint(cell, seed).exists() and about.get("diverged_at") is None:
+            marks.add(int(about.get("samples", 0)))
+        for samples in marks - {0}:
+            found.setdefault(samples, set()).add(seed)
+    return {samples: sorted(seeds) for samples, seeds in sorted(found.items())}
+
+
+def _at(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
+    there = store.snapshot(cell, seed, samples).exists()
+    about = store.manifest(cell, seed)
+    if not there and about.get("samples") == samples and about.get("diverged_at") is None:
+        state = read_checkpoint(store, cell, seed)["state_dict"]
+        if int(state["samples_seen"][0]) == samples:  # no later one, saved just before a kill
+            return _model_of(state)
+    return read_snapshot(store, cell, seed, samples)
+
+
+def _model_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+
+
+def _filled(cell: Cell, members: Sequence[Mapping[str, Any]]) -> Autoencoder:
+    weights = stack_states(members)
+    n_members, n_pixels = weights["encoder.hidden.weight"].shape[:2]
+    model = build_model(cell, n_pixels, n_members)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
+    """Build the networks of `cell`, all weights zero."""
+    settings = cell.settings["model"]
+    sizes = {
+        "n_members": n_members,
+        "n_pixels": n_pixels,
+        "n_hidden": settings["n_hidden"],
+        "n_latent": cell.n_latent,
+    }
+    if "activation" in settings:  # left out where it is tanh, which a class of the user's may have
+        sizes["activation"] = settings["activation"]
+    networks = [
+        instantiate(identity.placed(settings[part]), _partial_=True)(**sizes)
+        for part in ("encoder", "decoder")
+    ]
+    return Autoencoder(*networks)
+
+
+def find_cell(store: Store, run: str) -> Cell:
+    """Return the one cell whose id is `run` or begins with it, at the end of a word if any does.
+
+    So `mnist-aevb-z20` is not in doubt where there is z200, too.
+
+    Raises
+    ------
+    UserError
+        Where there is none, or several.
+    """
+    known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
+    matches = (
+        [name for name in known if name == run]
+        or [name for name in known if name.startswith(f"{run}-")]
+        or [name for name in known if name.startswith(run)]
+    )
+    if len(matches) != 1:
+        problem = f"Several runs begin with {run!r}" if matches else f"There is no run {run!r}"
+        listed = ", ".join(matches or known) or "none yet"
+        raise UserError(f"{problem} in {store.root}; there: {listed}.")
+    return store.cell(matches[0])

@@ -1,0 +1,185 @@
+"""The store of cells: what has been trained, where its curves are, what it was made with.
+
+A *cell* is one curve pair of a figure: data set, algorithm, latent size and every setting that
+changes the mathematics. It has a folder named by a readable id, and in it a folder for each seed
+(each *member*):
+
+    results/runs/mnist-aevb-z20-n50000-1a2b3c4d/
+        cell.json                 the settings
+        seed-0/checkpoint.ckpt    weights, Adagrad accumulators, samples seen, curve
+        seed-0/curve.csv          split,samples,value
+        seed-0/snapshots/         weights at the marks where likelihoods are wanted
+        seed-0/likelihood.csv     what estimators of log p(x) found for them
+        seed-0/manifest.json      where, when and with what it was made
+
+How far to train and how many seeds are no part of a cell: a larger budget continues it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from reproduce.common.errors import UserError
+from reproduce.common.files import read_json, read_table, write_json, write_with
+from reproduce.store.cell import Cell
+
+CURVE_KINDS: dict[str, type] = {"split": str, "samples": int, "value": float}
+LIKELIHOOD_KINDS: dict[str, type] = {
+    "split": str, "samples": int, "estimator": str, "settings": str, "n_points": int,
+    "value": float, "stderr": float, "n_untrusted": int, "seconds": float,
+}  # fmt: skip
+CURVES_KINDS: dict[str, type] = {
+    "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
+    "samples": int, "value": float,
+}  # fmt: skip
+"""Columns of `curves.csv` of a figure."""
+
+
+class Store:
+    """A folder of cells."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, cell: Cell) -> Path:
+        """The folder of `cell`."""
+        return self.root / cell.id
+
+    def member_folder(self, cell: Cell, seed: int) -> Path:
+        """The folder of one member."""
+        return self.folder(cell) / f"seed-{seed}"
+
+    def checkpoint(self, cell: Cell, seed: int) -> Path:
+        """Where one member's checkpoint lies."""
+        return self.member_folder(cell, seed) / "checkpoint.ckpt"
+
+    def snapshot(self, cell: Cell, seed: int, samples: int) -> Path:
+        """Where one member's weights after `samples` lie."""
+        return self.member_folder(cell, seed) / "snapshots" / f"{samples}.ckpt"
+
+    def seeds(self, cell: Cell) -> list[int]:
+        """The seeds of the members that there are; other folders beside theirs do not count."""
+        names = (re.fullmatch(r"seed-(\d+)", path.name) for path in self.folder(cell).glob("*"))
+        return sorted(int(name[1]) for name in names if name)
+
+    def trained_seeds(self, cell: Cell) -> list[int]:
+        """The seeds of the members that have a checkpoint."""
+        return [seed for seed in self.seeds(cell) if self.checkpoint(cell, seed).exists()]
+
+    def cell(self, name: str) -> Cell:
+        """Return the cell in the folder `name`.
+
+        Raises
+        ------
+        UserError
+            Where its file is damaged.
+        """
+        path = self.root / name / "cell.json"
+        advice = f"delete it; training the cell writes it anew, or delete the folder {path.parent}"
+        values = read_json(path, advice)
+        values.pop("id", None)
+        try:
+            return Cell(**values)
+        except (TypeError, KeyError) as error:
+            raise UserError(f"{path} describes no cell ({error}); {advice}.") from error
+
+    def write_cell(self, cell: Cell) -> None:
+        """Write down the settings of `cell`."""
+        write_json(self.folder(cell) / "cell.json", {"id": cell.id, **cell.as_dict()})
+
+    def write_curve(self, cell: Cell, seed: int, rows: Sequence[tuple[str, int, float]]) -> None:
+        """Replace a member's curve."""
+        frame = pd.DataFrame(rows, columns=list(CURVE_KINDS))
+        path = self.member_folder(cell, seed) / "curve.csv"
+        write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
+
+    def curve(self, cell: Cell, seed: int) -> pd.DataFrame:
+        """Return a member's curve; empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where the file is damaged.
+        """
+        path = self.member_folder(cell, seed) / "curve.csv"
+        return _read(path, CURVE_KINDS, once=("split", "samples"))
+
+    def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
+        """Add an estimate of a member's log p(x); several processes may do so at once."""
+        path = self.member_folder(cell, seed) / "likelihood.csv"
+        with FileLock(path.with_name(".likelihood.lock")):
+            known = self.likelihoods(cell, seed)
+            added = pd.DataFrame([row])[list(LIKELIHOOD_KINDS)]
+            frame = added if known.empty else pd.concat([known, added], ignore_index=True)
+            write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
+
+    def likelihoods(self, cell: Cell, seed: int) -> pd.DataFrame:
+        """Return the estimates of a member's log p(x); empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where the file is damaged.
+        """
+        path = self.member_folder(cell, seed) / "likelihood.csv"
+        return _read(path, LIKELIHOOD_KINDS, once=())
+
+    def write_manifest(self, cell: Cell, seed: int, manifest: Mapping[str, Any]) -> None:
+        """Replace a member's manifest."""
+        write_json(self.member_folder(cell, seed) / "manifest.json", dict(manifest))
+
+    def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
+        """Return a member's manifest; empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where the file is damaged.
+        """
+        path = self.member_folder(cell, seed) / "manifest.json"
+        if not path.exists():
+            return {}
+        advice = f"delete the folder {path.parent} to train this member again"
+        found = read_json(path, advice)
+        for key in ("samples", "diverged_at"):
+            wrong = key == "samples" and found.get(key, 0) is None
+            if wrong or not isinstance(found.get(key), int | None):
+                raise UserError(f"{path}: {key} is no whole number; {advice}.")
+        return found
+
+    def is_done(self, cell: Cell, seed: int, samples: int) -> bool:
+        """Tell whether a member has been trained for `samples` or has diverged."""
+        if self.manifest(cell, seed).get("diverged_at") is not None:
+            return True
+        curve = self.curve(cell, seed)
+        return bool((curve["samples"] >= samples).any())
+
+    def curves(self, cell: Cell, seeds: Sequence[int], limit: int) -> pd.DataFrame:
+        """Join the curves of a cell's members up to `limit` samples, labelled in full."""
+        frames = [self.curve(cell, seed).assign(seed=seed) for seed in seeds]
+        joined = pd.concat(
+            [f for f in frames if not f.empty] or [pd.DataFrame(columns=list(CURVES_KINDS))]
+        )
+        joined = joined[joined["samples"] <= limit].assign(
+            dataset=cell.dataset,
+            n_latent=cell.n_latent,
+            n_train=cell.n_train,
+            algorithm=cell.algorithm,
+        )
+        return joined[list(CURVES_KINDS)].reset_index(drop=True)
+
+
+def _read(path: Path, kinds: Mapping[str, type], once: Sequence[str]) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=list(kinds))
+    frame = read_table(path, kinds, "delete it to write it anew", once)
+    if list(frame.columns) != list(kinds):
+        raise UserError(
+            f"{path} should have the columns {','.join(kinds)}, not "
+            f"{','.join(map(str, frame.columns))}; delete it to write it anew."
+        )
+    return frame

@@ -1,0 +1,1 @@
+"""Sweeps with Hydra's launchers: their plan, their jobs, their table."""

@@ -1,0 +1,147 @@
+"""Show what a sweep will do, do it, and show what came of it: `python -m reproduce.sweeps.sweep`.
+
+`make sweep` calls this. It takes overrides like `python -m reproduce --multirun`, of which it runs
+the same jobs in the same way: `python -m reproduce.sweeps.sweep algorithm=aevb,wake_sleep
+model.n_latent=3,5,10 hydra/launcher=joblib`.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from reproduce.analysis.curves import over_seeds
+from reproduce.common import cli
+from reproduce.common.errors import UserError
+from reproduce.common.markdown import nats
+from reproduce.common.provenance import provenance
+from reproduce.config.overrides import check_overrides
+from reproduce.store.store import Store
+from reproduce.sweeps import application, launchers, multirun
+from reproduce.sweeps.multirun import Outcome
+from reproduce.sweeps.plan import Planned, durations, makespan, plan
+from reproduce.training.loop import last_mark
+from reproduce.training.pool import all_lost, diverged
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sweep that the command line asks for; return the exit status."""
+    overrides = list(sys.argv[1:] if arguments is None else arguments)
+    options = [argument for argument in overrides if argument.startswith("-")]
+    if options:
+        raise UserError(
+            f"A sweep takes overrides and no options, so {options[0]!r} cannot be given."
+        )
+    check_overrides(overrides, sweep=True)
+    terminal = cli.console()
+    provenance()  # of the code that runs, should somebody edit it meanwhile
+    jobs = multirun.expand(overrides)
+    given = multirun.hydra_settings(overrides)
+    launcher = multirun.launcher_of(given)
+    launchers.check_installed(launcher)
+    planned = plan(jobs, terminal)
+    divided = launchers.division(launcher, len(jobs), given)
+    seconds = durations(planned, divided)
+    names = _names(planned)
+    terminal.print(_plan_table(planned, seconds, names))
+    terminal.print(_time_needed(planned, seconds, launcher, divided), highlight=False)
+    if all(one.is_done for one in planned):
+        outcomes = [Outcome(one.overrides, one.job and all_lost(one.job)) for one in planned]
+    else:
+        outcomes = multirun.launch(application.run, overrides)
+    terminal.print(_result_table(planned, outcomes, names))
+    return multirun.report(outcomes)
+
+
+def _names(planned: Sequence[Planned]) -> list[str]:
+    """The id of each cell; where a job is no cell, what tells it from the others."""
+    others = multirun.names([one.overrides for one in planned])
+    return [
+        one.job.cell.id if one.job else other for one, other in zip(planned, others, strict=True)
+    ]
+
+
+def _plan_table(
+    planned: Sequence[Planned], seconds: Sequence[float], names: Sequence[str]
+) -> Table:
+    table = Table(title="The plan")
+    for name in ("cell", "samples", "seeds", "state", "time"):
+        table.add_column(name, justify="left" if name in ("cell", "state") else "right")
+    for one, duration, name in zip(planned, seconds, names, strict=True):
+        if one.job is None:
+            table.add_row(name, "", "", f"cannot be: {one.problem}", "")
+            continue
+        seen = min(one.seen)
+        state = "done" if one.is_done else f"from {seen:,}" if seen else "new"
+        time = "" if one.is_done else _duration(duration)
+        table.add_row(name, f"{one.job.samples:,}", str(len(one.job.seeds)), state, time)
+    return table
+
+
+def _time_needed(
+    planned: Sequence[Planned],
+    seconds: Sequence[float],
+    launcher: str,
+    divided: launchers.Division | None,
+) -> str:
+    done = f"{sum(one.is_done for one in planned)} of {len(planned)} cells are done already."
+    seconds = [duration for duration in seconds if not math.isnan(duration)]
+    if not any(seconds):
+        return done
+    if divided is None:
+        return (
+            f"{done} The others take about {_duration(sum(seconds))} at the speed of this machine, "
+            "measured just now, if one runs after another."
+        )
+    return (
+        f"{done} The others take about {_duration(makespan(seconds, divided.at_once))} with "
+        f"the launcher {launcher}, {divided}: an estimate from speeds measured here just now, "
+        "without what it takes to start processes."
+    )
+
+
+def _result_table(
+    planned: Sequence[Planned], outcomes: Sequence[Outcome], names: Sequence[str]
+) -> Table:
+    """The bound at the end of each cell; what was done is told by `planned`, made before."""
+    table = Table(title="Variational bound at the end, nats a datapoint (± 95 % over seeds)")
+    for name in ("cell", "train", "test", "status"):
+        table.add_column(name, justify="right" if name in ("train", "test") else "left")
+    for one, outcome, name in zip(planned, outcomes, names, strict=True):
+        values = (_bound(one, split) for split in ("train", "test"))
+        table.add_row(name, *values, _status(one, outcome))
+    return table
+
+
+def _bound(one: Planned, split: str) -> str:
+    if one.job is None:
+        return ""
+    curves = Store(one.job.store).curves(one.job.cell, one.job.seeds, last_mark(one.job))
+    curves = curves[curves["split"] == split]
+    if curves.empty:
+        return ""
+    last = over_seeds(curves).iloc[-1]
+    half = (last["ci95_high"] - last["ci95_low"]) / 2
+    return nats(last["mean"]) + (f" ± {nats(half)}" if math.isfinite(half) else "")
+
+
+def _status(one: Planned, outcome: Outcome) -> str:
+    lost = diverged([one.job]) if one.job else []
+    if outcome.error:
+        return f"failed: {outcome.error}"
+    where = ", ".join(f"seed {member.seed} before {member.samples:,} samples" for member in lost)
+    state = "done before" if one.is_done else "done"
+    return f"{state}; diverged: {where}" if lost else state
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "unknown"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    cli.command(main)

@@ -1,0 +1,376 @@
+"""Training the members of one cell: from the store, through Lightning, back to the store."""
+
+import contextlib
+import logging
+import math
+import re
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from reproduce import data
+from reproduce.algorithms.base import Algorithm
+from reproduce.algorithms.schedule import Chunks, marks, rounded
+from reproduce.common import identity, plugins
+from reproduce.common.errors import UserError
+from reproduce.common.machine import choose_device, device_name, prepare
+from reproduce.common.provenance import provenance
+from reproduce.data.images import ImageData
+from reproduce.models.initialisation import initialise
+from reproduce.store.cell import Cell
+from reproduce.store.checkpoints import (
+    MemberCheckpoints,
+    read_checkpoint,
+    remove_leftovers,
+    write_snapshots,
+)
+from reproduce.store.load import build_model
+from reproduce.store.store import Store
+from reproduce.training.job import Job, Report
+from reproduce.training.tracking import member_runs
+
+LONGEST_CHUNK = {"cpu": 10_000, "cuda": 200_000}
+"""Samples a member in one call by Lightning, by kind of device: a second of training or less."""
+CHECKPOINT_SECONDS = 60.0
+LOST = -1e9
+"""Nats below which a mean bound has diverged: it begins near -10^3, and nothing has come back."""
+
+
+@dataclass
+class Member:
+    """What is remembered of one member beside its tensors; part of its checkpoint."""
+
+    curve: list[tuple[str, int, float]] = field(default_factory=list)
+    diverged_at: int | None = None
+    wall_seconds: float = 0.0
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def from_checkpoint(cls, state: Mapping[str, Any]) -> "Member":
+        """Rebuild from plain containers."""
+        curve = [(split, int(samples), float(value)) for split, samples, value in state["curve"]]
+        sessions = [dict(session) for session in state.get("sessions", [])]
+        return cls(curve, state["diverged_at"], state["wall_seconds"], sessions)
+
+    def continues(self, samples: int, by: Mapping[str, Any]) -> None:
+        """Note that training goes on from `samples`, made by this code on this machine."""
+        if not self.sessions or self.sessions[-1] | dict(by) != self.sessions[-1]:
+            self.sessions.append({"from": samples, "to": samples, **by})
+
+
+def train(job: Job, report: Report) -> dict[int, int]:
+    """Train what is missing of `job`; return where members diverged, {seed: samples}.
+
+    Finished members are skipped, the others continue from their checkpoints. `report` is called
+    with ("advance", samples summed over members) and ("message", text).
+
+    Raises
+    ------
+    UserError
+        Where data, configuration, checkpoints or folders are unusable.
+    """
+    store = Store(job.store)
+    prepare(job.threads)
+    with ExitStack() as locks:
+        for seed in sorted(job.seeds):  # in one order, so that two processes cannot deadlock
+            locks.enter_context(_locked(store, job.cell, seed, report))
+        missing = [s for s in job.seeds if not store.is_done(job.cell, s, job.samples)]
+        if missing and len(missing) < len(job.seeds):
+            report("advance", job.samples * (len(job.seeds) - len(missing)))
+        stacks: dict[int, list[int]] = {}
+        for seed in missing:
+            stacks.setdefault(_progress(store, job.cell, seed), []).append(seed)
+        for start, seeds in sorted(stacks.items()):
+            report("advance", start * len(seeds))
+            most = most_stacked(job, len(seeds))
+            for first in range(0, len(seeds), most):
+                _train_stack(store, job, seeds[first : first + most], start, report)
+    found = {seed: store.manifest(job.cell, seed).get("diverged_at") for seed in job.seeds}
+    return {seed: samples for seed, samples in found.items() if samples is not None}
+
+
+def last_mark(job: Job) -> int:
+    """Where the job's training stops: its samples, rounded up to what it can stop at."""
+    return rounded(job.samples, block_samples(job.cell))
+
+
+def most_stacked(job: Job, n_members: int) -> int:
+    """How many of `n_members` equally far members are one stack: all, or one.
+
+    A compiled stack rounds otherwise than its members alone, and on a CPU is no faster: each member
+    is trained by itself there, so that its curve stays the same whatever else is trained.
+    """
+    alone = job.compiled and choose_device(job.device).type == "cpu"
+    return 1 if alone and _algorithm_class(job.cell).graphs_allowed else n_members
+
+
+def block_samples(cell: Cell) -> int:
+    """Samples in a block of the cell's algorithm: training stops between blocks only."""
+    return _algorithm_class(cell).block_samples_of(cell.settings["algorithm"], cell.n_train)
+
+
+def _algorithm_class(cell: Cell) -> type[Algorithm]:
+    target = cell.settings["algorithm"]["_target_"]
+    algorithm = plugins.algorithm_class(target)
+    if not issubclass(algorithm, Algorithm):
+        raise UserError(
+            f"{target} is no algorithm: its class must be derived from "
+            "reproduce.algorithms.base.Algorithm; see docs/add-a-method.md."
+        )
+    return algorithm
+
+
+def build(
+    cell: Cell, images: ImageData, seeds: Sequence[int], device: torch.device | str = "cpu"
+) -> Algorithm:
+    """Build the algorithm of `cell` with freshly initialised members."""
+    model = build_model(cell, images.train.shape[1], len(seeds))
+    init = cell.settings["model"]["init"]
+    initialise(model, seeds, **init)
+    algorithm = instantiate(identity.placed(cell.settings["algorithm"]), _partial_=True)
+    try:
+        return cast(Algorithm, algorithm(model, images, seeds)).to(device)
+    except TypeError as error:
+        if not re.search(r"unexpected keyword|missing \d", str(error)):
+            raise
+        raise UserError(
+            f"The settings of algorithm={cell.algorithm} do not fit: {error}."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(store: Store, cell: Cell, seed: int, report: Report) -> Iterator[None]:
+    """Hold the member's lock; the system releases it when a process dies, however it dies."""
+    folder = store.member_folder(cell, seed)
+    store.write_cell(cell)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("message", f"{cell.title} seed {seed}: another process is training it; waiting.")
+        lock.acquire()
+    try:
+        remove_leftovers(store, cell, seed)
+        yield
+    finally:
+        lock.release()
+
+
+def _progress(store: Store, cell: Cell, seed: int) -> int:
+    if not store.checkpoint(cell, seed).exists():
+        return 0
+    return int(read_checkpoint(store, cell, seed)["state_dict"]["samples_seen"][0])
+
+
+def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: Report) -> None:
+    """Train members that are equally far, as one stack."""
+    device = choose_device(job.device)
+    images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
+    algorithm = build(job.cell, images, seeds, device)
+    if job.compiled:
+        algorithm.compile_steps(job.threads)
+    members = [
+        Member.from_checkpoint(read_checkpoint(store, job.cell, seed)["members"][0])
+        if start
+        else Member()
+        for seed in seeds
+    ]
+    made_by = {"git": provenance()["git"], "torch": torch.__version__, "device": device.type}
+    for member in members:
+        plain = {key: _plain(value) for key, value in made_by.items()}
+        member.continues(start, {**plain, "compiled": algorithm.is_compiled})
+    recorder = Recorder(store, job, images, seeds, members, report)
+    block = algorithm.block_samples
+    stops = marks(job.samples, block, job.snapshots)
+    chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK[device.type] // block))
+    if not len(chunks):  # killed between the last checkpoint and its curve
+        algorithm.samples_seen.fill_(start)
+        recorder.publish(algorithm)
+        return
+    quieten_lightning()
+    curves = {seed: member.curve for seed, member in zip(seeds, members, strict=True)}
+    trainer = pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=1,
+        logger=member_runs(job.tracking, job.cell, curves),
+        callbacks=[recorder],
+        # Not Lightning's own idea of Slurm, where it would ask for the job to be queued again.
+        plugins=[MemberCheckpoints(store, job.cell, seeds), LightningEnvironment()],
+        enable_checkpointing=False,  # the recorder saves at marks, through the plugin above
+        enable_progress_bar=False,  # the recorder reports to whoever runs many jobs
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    folder = str(store.folder(job.cell)) if start else None
+    trainer.fit(algorithm, train_dataloaders=chunks, ckpt_path=folder, weights_only=True)
+
+
+class Recorder(pl.Callback):
+    """Evaluates at marks, keeps the curves, saves checkpoints, and stops diverged members."""
+
+    def __init__(
+        self,
+        store: Store,
+        job: Job,
+        images: ImageData,
+        seeds: Sequence[int],
+        members: list[Member],
+        report: Report,
+    ) -> None:
+        self.store, self.job, self.seeds, self.members = store, job, tuple(seeds), members
+        self.report = report
+        self.images = images
+        self.marks: frozenset[int] = frozenset()
+        self.snapshots: frozenset[int] = frozenset()
+        self.clock = self.saved = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the marks and start the clock."""
+        algorithm = cast(Algorithm, pl_module)
+        block = algorithm.block_samples
+        self.marks = frozenset(marks(self.job.samples, block, self.job.snapshots))
+        self.snapshots = frozenset(rounded(samples, block) for samples in self.job.snapshots)
+        self.clock = self.saved = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """After each chunk: look for divergence, record a mark, save now and then."""
+        algorithm = cast(Algorithm, pl_module)
+        samples = int(algorithm.samples_seen[0])
+        self._stop_diverged(algorithm, samples)
+        if samples in self.marks:
+            self._record(trainer, algorithm, samples)
+        if samples in self.snapshots:  # before the checkpoint, after which it would not be made
+            going = {
+                seed: index
+                for index, (seed, member) in enumerate(zip(self.seeds, self.members, strict=True))
+                if member.diverged_at is None
+            }
+            write_snapshots(self.store, self.job.cell, going, samples, algorithm.model)
+        none_left = all(member.diverged_at is not None for member in self.members)
+        due = samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        if due or none_left:
+            trainer.save_checkpoint(self.store.folder(self.job.cell))
+            self.publish(algorithm)
+            self.saved = time.monotonic()
+        self.report("advance", len(batch) * algorithm.block_samples * len(self.seeds))
+        if none_left:
+            trainer.should_stop = True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what is remembered of each member."""
+        now, samples = time.monotonic(), int(cast(Algorithm, pl_module).samples_seen[0])
+        for member in self.members:
+            member.wall_seconds += now - self.clock
+            member.sessions[-1]["to"] = samples
+        self.clock = now
+        checkpoint["members"] = [vars(member) for member in self.members]
+
+    def publish(self, algorithm: Algorithm) -> None:
+        """Write manifest and curve of each member; what means "done" comes last.
+
+        That is the curve, and where a member diverged the manifest, which says so.
+        """
+        for seed, member in zip(self.seeds, self.members, strict=True):
+            manifest = {
+                "cell": self.job.cell.as_dict(),
+                "seed": seed,
+                "samples": int(algorithm.samples_seen[0]),
+                "diverged_at": member.diverged_at,
+                "wall_seconds": round(member.wall_seconds, 1),
+                "stacked_with": len(self.seeds),
+                "device": device_name(algorithm.device),
+                "threads": self.job.threads,
+                **algorithm.facts(),
+                "data": {"source": self.images.source, "sha256": self.images.checksum},
+                **provenance(),
+                "sessions": member.sessions,
+            }
+            if member.diverged_at is not None:
+                self.store.write_curve(self.job.cell, seed, member.curve)
+            self.store.write_manifest(self.job.cell, seed, manifest)
+            self.store.write_curve(self.job.cell, seed, member.curve)
+
+    def _record(self, trainer: pl.Trainer, algorithm: Algorithm, samples: int) -> None:
+        values = {split: value.tolist() for split, value in algorithm.measure().items()}
+        algorithm.start_new_mark()
+        for index, member in enumerate(self.members):
+            if member.diverged_at is not None:
+                continue
+            row = {split: value[index] for split, value in values.items()}
+            member.curve.extend((split, samples, value) for split, value in row.items())
+            if trainer.loggers:
+                trainer.loggers[index].log_metrics(row, samples)
+
+    def _stop_diverged(self, algorithm: Algorithm, samples: int) -> None:
+        """Members whose bound is lost or not finite record nothing more; the others go on."""
+        bounds = (algorithm.running_sum / algorithm.running_steps.clamp_min(1)).tolist()
+        lost = [not math.isfinite(bound) or bound < LOST for bound in bounds]
+        for member, seed, diverged in zip(self.members, self.seeds, lost, strict=True):
+            if member.diverged_at is None and diverged:
+                member.diverged_at = samples
+                others = "" if all(lost) else "; the other members go on"
+                self.report(
+                    "message",
+                    f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "
+                    f"was stopped{others}.",
+                )
+
+
+def _plain(value: Any) -> Any:
+    """Copy of a container, and a string of torch's own kind as a string: checkpoints are plain."""
+    return dict(value) if isinstance(value, dict) else str(value)
+
+
+@contextlib.contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Turn into KeyboardInterrupt what Lightning makes of Ctrl-C and SIGTERM: exits."""
+    try:
+        yield
+    except SystemExit as stop:  # with status zero after SIGTERM
+        if isinstance(stop.__context__, KeyboardInterrupt) or isinstance(stop, SIGTERMException):
+            raise KeyboardInterrupt from stop
+        raise
+
+
+def quieten_lightning() -> None:
+    """Silence what Lightning says about a machine and a layout it does not know."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # Written for data loaders with workers and for checkpoint folders of Lightning's own layout.
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+
+
+def check_sizes(jobs: Iterable[Job]) -> None:
+    """Find out before training whether the data sets have as many images as are asked for.
+
+    And whether algorithms say how many samples a block of steps has.
+
+    Raises
+    ------
+    UserError
+        Where one has, or does, not.
+    """
+    for job in jobs:
+        block_samples(job.cell)
+        data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)

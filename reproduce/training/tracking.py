@@ -1,0 +1,219 @@
+"""Weights & Biases: one run for each member, offline unless asked otherwise.
+
+A run's id is the member's (cell id and seed), its group the cell, and its axis `samples`. Points
+are logged as they are made; where a run was interrupted, an offline one cannot be continued in
+place, so a new offline run of the same id gets the whole curve from the store.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pytorch_lightning.loggers import Logger
+
+from reproduce.common.errors import UserError
+from reproduce.store.cell import Cell
+
+Mode = Literal["online", "offline"]
+MODES = ("online", "offline", "off")
+BOUNDS = ("train", "test", "train_running")
+"""The curves that show the variational bound; others describe Markov chains."""
+
+LEAST_FREE = 64 * 1024
+"""Bytes of free space with which the end of an offline run can be written."""
+INCOMPLETE = (
+    "W&B's run {} may be incomplete, for its folder {} is full (curves and checkpoints are kept "
+    "elsewhere and checked); free some space, then `make dashboard` writes it anew."
+)
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What a run is called and what it is of.
+
+    Attributes
+    ----------
+    id, name, group
+        The same run always has the same; curves of one group are averaged in a dashboard.
+    tags, config
+        What it can be found by.
+    """
+
+    id: str
+    name: str
+    group: str
+    tags: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of_member(cls, cell: Cell, seed: int, figure: str) -> "RunIdentity":
+        """The run of one member's training."""
+        return cls(
+            id=f"{cell.id}-seed-{seed}",
+            name=f"{cell.title} seed {seed}",
+            group=cell.id,
+            tags=(figure, cell.dataset, cell.algorithm),
+            config={**cell.as_dict(), "seed": seed},
+        )
+
+
+def check_trial(tracking: Mapping[str, Any], n_members: int) -> None:
+    """Find out before training whether W&B's agent started us with one run for many members.
+
+    Raises
+    ------
+    UserError
+        Where it did.
+    """
+    if "WANDB_SWEEP_ID" in os.environ and tracking["mode"] != "off" and n_members > 1:
+        raise UserError(
+            f"A trial of a W&B sweep is one run, so it cannot show {n_members} seeds: set seeds=1 "
+            "in the sweep's command."
+        )
+
+
+def metric_name(split: str) -> str:
+    """Return the metric that a curve of the store is logged as."""
+    return f"{'bound' if split in BOUNDS else 'chains'}/{split}"
+
+
+class CurveRun:
+    """A W&B run with one axis, `samples`, on which nothing is logged twice."""
+
+    def __init__(self, identity: RunIdentity, mode: Mode, folder: Path, project: str) -> None:
+        os.environ.setdefault("WANDB_SILENT", "true")
+        import wandb  # slow to import, and not needed with tracking=off
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder if mode == "offline" else None
+        self._run = wandb.init(
+            project=project,
+            id=identity.id,
+            name=identity.name,
+            group=identity.group,
+            tags=list(identity.tags),
+            config=dict(identity.config),
+            dir=folder,
+            mode=mode,
+            resume="allow" if mode == "online" else None,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True, console="off", x_disable_stats=True, disable_git=True
+            ),
+        )
+        self._run.define_metric("samples")
+        for group in ("bound", "chains", "log_likelihood"):
+            self._run.define_metric(f"{group}/*", step_metric="samples")
+        self._logged = int(self._run.summary.get("samples", 0)) if mode == "online" else 0
+
+    @property
+    def name(self) -> str:
+        """The run's readable name."""
+        return str(self._run.name)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self._run.id)
+
+    def log(self, samples: int, metrics: Mapping[str, float]) -> None:
+        """Log a mark's point of each curve, unless the run has that mark already."""
+        if samples > self._logged:
+            self._logged = samples
+            self._run.log({"samples": samples, **metrics})
+
+    def finish(self, *, failed: bool = False) -> None:
+        """Close the run, with a non-zero exit code where it failed; warn where it may be cut."""
+        self._run.finish(exit_code=1 if failed else 0)
+        # W&B says nothing when it cannot write.
+        if self._folder is not None and shutil.disk_usage(self._folder).free < LEAST_FREE:
+            print(INCOMPLETE.format(self.name, self._folder), file=sys.stderr, flush=True)
+
+
+class MemberRun(Logger):
+    """One member's W&B run, as a Lightning logger."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        seed: int,
+        mode: Mode,
+        folder: Path,
+        project: str,
+        figure: str,
+        rows: Iterable[tuple[str, int, float]],
+    ) -> None:
+        super().__init__()
+        self._run = CurveRun(RunIdentity.of_member(cell, seed, figure), mode, folder, project)
+        for samples, values in by_samples(rows).items():
+            self.log_metrics(values, samples)
+
+    @property
+    def name(self) -> str:
+        """The run's readable name."""
+        return self._run.name
+
+    @property
+    def version(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log a mark's point of each curve at `step` samples, once."""
+        if step is not None:
+            self._run.log(step, {metric_name(split): v for split, v in metrics.items()})
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to add: the run's config is complete from the start."""
+
+    def finalize(self, status: str) -> None:
+        """Close the run, with a non-zero exit code unless `status` is success."""
+        self._run.finish(failed=status != "success")
+
+
+def by_samples(rows: Iterable[tuple[str, int, float]]) -> dict[int, dict[str, float]]:
+    """Gather the points (name, samples, value) of each mark."""
+    gathered: dict[int, dict[str, float]] = {}
+    for name, samples, value in rows:
+        gathered.setdefault(samples, {})[name] = value
+    return gathered
+
+
+def member_runs(
+    tracking: Mapping[str, Any], cell: Cell, curves: Mapping[int, list[tuple[str, int, float]]]
+) -> list[MemberRun]:
+    """Open a run for each member, or none with `mode: off`.
+
+    Raises
+    ------
+    UserError
+        For an unknown mode.
+    """
+    mode = tracking["mode"]
+    if mode not in MODES:
+        raise UserError(f"Unknown tracking mode {mode!r}; choose one of: {', '.join(MODES)}.")
+    if mode == "off":
+        return []
+    opened: list[MemberRun] = []
+    try:
+        for seed, rows in curves.items():
+            opened.append(
+                MemberRun(
+                    cell,
+                    seed,
+                    cast(Mode, mode),
+                    Path(tracking["folder"]),
+                    tracking["project"],
+                    tracking["figure"],
+                    rows,
+                )
+            )
+    except BaseException:
+        for run in opened:
+            run.finalize("failed")
+        raise
+    return opened

@@ -1,0 +1,1 @@
+"""How training time grows with the sizes of a network."""
