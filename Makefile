@@ -44,46 +44,46 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 figure1: $(INSTALLED) ## Experiment 1, the paper's Figure 2: train what is missing and draw it
-	$(PY) -m reproduce.experiments.figure figure=figure1 $(OVERRIDES)
+	$(PY) -m reproduce figure figure=figure1 $(OVERRIDES)
 
 figure2: $(INSTALLED) ## Experiment 2, the paper's Figure 3: marginal log-likelihoods
-	$(PY) -m reproduce.experiments.figure figure=figure2 estimator=$(FIGURE2_ESTIMATOR) $(OVERRIDES)
+	$(PY) -m reproduce figure figure=figure2 estimator=$(FIGURE2_ESTIMATOR) $(OVERRIDES)
 
 manifolds: $(INSTALLED) ## The paper's Figure 4: two-dimensional latent spaces as grids of images
-	$(PY) -m reproduce.experiments.figure figure=manifolds $(OVERRIDES)
+	$(PY) -m reproduce figure figure=manifolds $(OVERRIDES)
 
 samples: $(INSTALLED) ## The paper's Figure 5: random samples at several N_z; and reconstructions
-	$(PY) -m reproduce.experiments.figure figure=samples $(OVERRIDES)
+	$(PY) -m reproduce figure figure=samples $(OVERRIDES)
 
 replay: $(INSTALLED) ## The published runs' first values, replayed from the author's random numbers
-	$(PY) -m reproduce.experiments.replay $(FOLDER) $(ARGS)
+	$(PY) -m reproduce replay $(FOLDER) $(ARGS)
 
 step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
-	$(PY) -m reproduce.experiments.step_sizes selection=$(SELECTION) $(FOLDER) $(ARGS)
+	$(PY) -m reproduce step-sizes selection=$(SELECTION) $(FOLDER) $(ARGS)
 
 ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), see conf/ablation
-	$(PY) -m reproduce.experiments.ablation.run ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
+	$(PY) -m reproduce ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.n_latent=3,5' LAUNCHER=joblib|basic|submitit_local|...
-	$(PY) -m reproduce.sweeps.sweep hydra/launcher=$(LAUNCHER) $(OVERRIDES) $(SWEEP)
+	$(PY) -m reproduce sweep hydra/launcher=$(LAUNCHER) $(OVERRIDES) $(SWEEP)
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
-	$(PY) -m reproduce.experiments.estimators.run $(ARGS)
+	$(PY) -m reproduce estimators $(ARGS)
 
 published-estimator: $(INSTALLED) ## The 2013 code's estimator on your models of experiment 2, beside exact and published values
 	$(PY) -m studies.published_estimator '$(RESULTS)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(ARGS)
 
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
-	$(PY) -m reproduce.experiments.latent.run '$(RESULTS)' $(if $(DATA_DIR),'$(DATA_DIR)')
+	$(PY) -m reproduce diagnostics 'results=$(RESULTS)'
 
 claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default)
-	$(PY) -m reproduce.experiments.claims '$(RESULTS)'
+	$(PY) -m reproduce claims 'results=$(RESULTS)'
 
 report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results (default)
-	$(PY) -m reproduce.report '$(RESULTS)'
+	$(PY) -m reproduce report 'results=$(RESULTS)'
 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
-	$(PY) -m reproduce.report.dashboard $(FOLDER) $(ARGS)
+	$(PY) -m reproduce dashboard $(FOLDER) $(ARGS)
 
 bench: $(PEERS) ## Measure training beside PyTorch, Lightning, JAX and Pyro; estimators; growth
 	$(PY) -m benchmarks.bench $(ARGS)

@@ -1,55 +1,70 @@
-"""Train one cell: `python -m reproduce algorithm=aevb data=mnist model.n_latent=20`.
+"""Reproduce the experiments of Kingma & Welling (2013): `reproduce VERB key=value ...`."""
 
-With `--multirun` and comma-separated values, many.
-"""
-
+import difflib
+import importlib
 import sys
-from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser  # there is no public one
-
-from reproduce.common import cli, plugins
+from reproduce.common import cli
 from reproduce.common.errors import UserError
-from reproduce.config.overrides import check_overrides
-from reproduce.sweeps import application, multirun
+
+VERBS = {
+    "figure": ("reproduce.experiments.figure", "train what a figure needs and draw it"),
+    "train": ("reproduce.commands.train", "train one cell, or many with --multirun"),
+    "sweep": ("reproduce.sweeps.sweep", "train many cells: plan, progress and a table"),
+    "ablation": ("reproduce.experiments.ablation.run", "train variants of the same cells"),
+    "step-sizes": ("reproduce.experiments.step_sizes", "choose step sizes by the paper's rule"),
+    "replay": ("reproduce.experiments.replay.run", "replay the published runs' first values"),
+    "estimate": ("reproduce.commands.estimate", "estimate log p(x) of a trained cell"),
+    "estimators": ("reproduce.experiments.estimators.run", "test estimators on exact answers"),
+    "diagnostics": ("reproduce.experiments.latent.run", "KL and active units of trained models"),
+    "claims": ("reproduce.experiments.claims.run", "check the paper's claims"),
+    "tables": ("reproduce.commands.tables", "print ours against the published values"),
+    "repeat": ("reproduce.commands.repeat", "compare a figure's curves with another's"),
+    "redraw": ("reproduce.commands.redraw", "draw figures again from their curves"),
+    "report": ("reproduce.report.page", "write one HTML page with everything there is"),
+    "dashboard": ("reproduce.report.dashboard", "put everything there is into W&B"),
+    "export": ("reproduce.store.exchange:export_command", "copy finished members out of the store"),
+    "restore": ("reproduce.store.exchange:restore_command", "copy exported members into the store"),
+}
+"""From each verb to the module whose `main`, or the function after the colon, does it."""
 
 
-def check_arguments(arguments: list[str]) -> None:
-    """Refuse what can be seen to be wrong before Hydra, which would say it in several lines.
+def main() -> None:
+    """Do what the command line asks for, and exit."""
+    verb, *arguments = sys.argv[1:] or ["--help"]
+    if verb in ("-h", "--help"):
+        print(f"{__doc__}\n")
+        for name, (_, summary) in VERBS.items():
+            print(f"  {name:12} {summary}")
+        print(
+            "\n`reproduce VERB --help` says more; `reproduce train --cfg job` prints all settings."
+        )
+        return
+    cli.command(lambda: run(verb, arguments))
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Run `verb`; return its exit status.
 
     Raises
     ------
     UserError
-        For an unknown option or an override that `overrides.check_overrides` refuses.
+        Where there is no such verb, and whatever the verb's own function raises.
     """
-
-    def refuse(message: str) -> NoReturn:
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=2)
+        meant = f" Did you mean {' or '.join(close)}?" if close else ""
         raise UserError(
-            f"{message}; `python -m reproduce --help` lists the options, which go before or after "
-            "all overrides, not among them."
+            f"A command begins with a verb, such as `reproduce train data=mnist`; {verb!r} is "
+            f"none.{meant} `reproduce --help` lists them."
         )
-
-    parser = get_args_parser()
-    parser.error = refuse
-    given = parser.parse_args(arguments)
-    if not (given.config_path or given.config_name or given.config_dir):  # else not ours to know
-        check_overrides(given.overrides, sweep=given.multirun)
-
-
-def main() -> int:
-    """Train what the command line asks for; return the exit status."""
-    arguments = sys.argv[1:]
-    check_arguments(arguments)
-    given = get_args_parser().parse_args(arguments)
-    if multirun.is_asked_for(given):
-        options = [argument for argument in arguments if argument not in given.overrides]
-        return multirun.report(multirun.launch(application.run, given.overrides, options))
-    # In front of the first override: Hydra wants options before or after all of them.
-    place = arguments.index(given.overrides[0]) if given.overrides else len(arguments)
-    sys.argv[place + 1 : place + 1] = plugins.search_path()
-    application.run()
-    return 0
+    place, _, function = VERBS[verb][0].partition(":")
+    module = importlib.import_module(place)
+    if verb != "train" and {"-h", "--help"} & set(arguments):  # `train` has Hydra's own help
+        print((module.__doc__ or "").strip())
+        return 0
+    return getattr(module, function or "main")(arguments)
 
 
 if __name__ == "__main__":
-    cli.command(main, own_help=True)
+    main()

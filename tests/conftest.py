@@ -1,4 +1,4 @@
-"""Shared by all tests: a place of their own, shapes checked at run time, no network."""
+"""Shared by all tests: a place of their own, no network and, where asked for, checked shapes."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,10 @@ from isolation import isolate
 
 isolate()
 
-from jaxtyping import install_import_hook  # noqa: E402
+if os.environ.get("AEVB_TEST_SHAPES"):  # of every tensor at every call: trainings take longer
+    from jaxtyping import install_import_hook
 
-install_import_hook(["reproduce", "baselines"], "typechecker.check")
+    install_import_hook(["reproduce", "baselines"], "typechecker.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

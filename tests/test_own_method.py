@@ -15,7 +15,7 @@ from building import algorithm, autoencoder, parameters
 from reproduce.common.errors import UserError
 from reproduce.config.overrides import groups
 from reproduce.experiments import figure
-from reproduce.experiments.claims import __main__ as claims
+from reproduce.experiments.claims import run as claims
 from reproduce.experiments.claims.paper import CLAIMS
 from reproduce.models.bounds import log_weights
 
@@ -76,7 +76,7 @@ def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
     assert figure.main([*own, "workers=1", f"results={tmp_path}", "seeds=2"]) == 0
     curves = pd.read_csv(tmp_path / "figure1" / "smoke" / "curves.csv")
     assert set(curves["algorithm"]) == {"aevb", "iwae"}
-    assert claims.main([str(tmp_path)]) == 0
+    assert claims.main([f"results={tmp_path}"]) == 0
     printed = capsys.readouterr().out
     assert CLAIMS["own-b"].statement in printed
     written = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
@@ -89,8 +89,8 @@ def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
 
 def test_it_trains_by_its_name_on_the_command_line(tmp_path):
     run = subprocess.run(
-        [sys.executable, "-m", "reproduce", "algorithm=iwae", "data=digits", "samples=20000",
-         "tracking=off", f"results={tmp_path}", "algorithm.n_samples=3"],
+        [sys.executable, "-m", "reproduce", "train", "algorithm=iwae", "data=digits",
+         "samples=20000", "tracking=off", f"results={tmp_path}", "algorithm.n_samples=3"],
         env=WITH_IWAE, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -104,7 +104,7 @@ def test_it_trains_by_its_name_on_the_command_line(tmp_path):
 )
 def test_hydras_options_still_work_with_it(tmp_path, command):
     run = subprocess.run(
-        [sys.executable, "-m", "reproduce", *command, "algorithm=iwae", "samples=20000",
+        [sys.executable, "-m", "reproduce", "train", *command, "algorithm=iwae", "samples=20000",
          f"results={tmp_path}", "tracking=off"],
         env=WITH_IWAE, capture_output=True, text=True,
     )  # fmt: skip
@@ -147,7 +147,7 @@ def test_mistakes_in_a_methods_file_are_a_sentence(tmp_path, replaced, by, said)
     assert replaced in text
     (folder / "algorithm" / "iwae.yaml").write_text(text.replace(replaced, by))
     done = subprocess.run(
-        [sys.executable, "-m", "reproduce", "algorithm=iwae", "samples=1000", "seeds=1",
+        [sys.executable, "-m", "reproduce", "train", "algorithm=iwae", "samples=1000", "seeds=1",
          "tracking=off", "workers=1", "algorithm.step_size=0.01", f"results={tmp_path}"],
         env={**os.environ, "METHODS": str(folder)}, capture_output=True, text=True,
     )  # fmt: skip

@@ -319,7 +319,7 @@ class Algorithm(pl.LightningModule):
                 for seed in self.seeds
             ]
             # Products of odd sizes round differently in different stacks on the CPU; those of
-            # whole hundreds do not, which `tests/test_algorithm.py` holds for all our sizes.
+            # whole hundreds do not, which `tests/algorithms/test_base.py` holds for all our sizes.
             padding = (0, 0, 0, -len(batch) % 100)
             x = functional.pad(batch.float().mul_(self.image_scale), padding)
             x = x.expand(len(self.seeds), -1, -1)

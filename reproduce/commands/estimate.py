@@ -1,9 +1,8 @@
-"""Estimate log p(x) of a finished cell: `python -m reproduce.commands.estimate run=<id> estimator=ais`.
+"""Estimate log p(x) of a finished cell: `reproduce estimate run=<id> estimator=ais`.
 
 Other settings are in conf/estimate.yaml, those of the estimators in conf/estimator/.
 """
 
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -27,9 +26,9 @@ from reproduce.store.load import find_cell, snapshots_of
 from reproduce.store.store import Store
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
+def main(overrides: Sequence[str]) -> int:
     """Estimate what the command line asks for, and print it; return the exit status."""
-    arguments = list(sys.argv[1:] if overrides is None else overrides)
+    arguments = list(overrides)
     terminal = cli.console()
     settings = config.compose_config(arguments, "estimate")
     store = Store(config.runs_folder(settings))
@@ -146,7 +145,3 @@ def show(
 
 def _median(values: torch.Tensor) -> float:
     return float(values.double().nanmedian())
-
-
-if __name__ == "__main__":
-    cli.command(main)

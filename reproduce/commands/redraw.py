@@ -1,10 +1,9 @@
-"""Draw figures and ablations again from their curves: `python -m reproduce.commands.redraw FOLDER...`.
+"""Draw figures and ablations again from their curves: `reproduce redraw folder=FOLDER...`.
 
 Curves are committed where weights are not: after a change of the drawing or of the published curves
 this is how what lies under results/reference/ follows it.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,17 +116,10 @@ def _footnote(about: dict[str, Any]) -> str:
     return " ".join(remarks_on(about.get("settings", EARLIER), changed))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Draw every folder named on the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reproduce.commands.redraw", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    given = cli.parsed(arguments, "redraw folder=FOLDER[,FOLDER...]", folder=None)
     provenance()  # of the code that runs, before a picture changes the working tree
-    for folder in parser.parse_args(arguments).folders:
-        cli.console().print(f"Written: {redraw(folder)}", highlight=False)
+    for folder in given["folder"].split(","):
+        cli.console().print(f"Written: {redraw(Path(folder))}", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

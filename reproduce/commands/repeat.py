@@ -1,4 +1,4 @@
-"""Does a run repeat another? `python -m reproduce.commands.repeat results/figure1/laptop`.
+"""Does a run repeat another? `reproduce repeat folder=results/figure1/laptop`.
 
 Compares the curves of a drawn figure, point by point, with those of another: with the committed
 result of the same name unless a second folder is given. Two runs of the same code on the same kind
@@ -6,7 +6,7 @@ of processor agree; other processors and versions of torch round otherwise, and 
 unstable such differences grow as large as those between seeds.
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -95,14 +95,13 @@ def read_curves(folder: Path) -> pd.DataFrame:
     return curves
 
 
-def main() -> int:
-    """Print the differences between the folders given as arguments."""
-    arguments = [Path(argument) for argument in sys.argv[1:]]
-    if not 1 <= len(arguments) <= 2:
-        raise UserError("Usage: python -m reproduce.commands.repeat FOLDER [FOLDER].")
-    mine = arguments[0].resolve()
+def main(arguments: Sequence[str]) -> int:
+    """Print the differences between the curves of two folders."""
+    usage = "repeat folder=FOLDER [other=FOLDER]"
+    given = cli.parsed(arguments, usage, folder=None, other="")
+    mine = Path(given["folder"]).resolve()
     committed = REPOSITORY / "results" / "reference" / mine.parent.name / mine.name
-    other = arguments[1] if len(arguments) == 2 else committed
+    other = Path(given["other"]) if given["other"] else committed
     ours, theirs = read_curves(mine), read_curves(other)
     found = differences(ours, theirs)
     console = Console(width=160, markup=False)
@@ -110,12 +109,9 @@ def main() -> int:
     points = found["points"].sum()
     console.print(
         f"{points:,} points in both, the farthest {found['largest'].max():.1e} nats apart; "
-        f"{len(ours) - points:,} only in {arguments[0]}, {len(theirs) - points:,} only in {other}.",
+        f"{len(ours) - points:,} only in {given['folder']}, "
+        f"{len(theirs) - points:,} only in {other}.",
         highlight=False,
         soft_wrap=True,
     )
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

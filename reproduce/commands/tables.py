@@ -1,9 +1,9 @@
-"""Print the tables of a drawn figure: `python -m reproduce.commands.tables results/figure1/laptop`.
+"""Print the tables of a drawn figure: `reproduce tables folder=results/figure1/laptop`.
 
 The tables of docs/results.md are this command's output for the committed results.
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -41,19 +41,13 @@ def tables(folder: Path, at: float | None = 1e6) -> str:
         ) from error
 
 
-def main() -> int:
-    """Print the table of the folder, and at the number of samples, given as arguments."""
-    arguments = sys.argv[1:]
-    if not 1 <= len(arguments) <= 2:
-        raise UserError("Usage: python -m reproduce.commands.tables FOLDER [SAMPLES].")
+def main(arguments: Sequence[str]) -> int:
+    """Print the table of a folder at a number of samples."""
+    given = cli.parsed(arguments, "tables folder=FOLDER [at=SAMPLES]", folder=None, at="1e6")
     try:
-        at = float(arguments[1]) if len(arguments) == 2 else 1e6
+        at = float(given["at"])
     except ValueError as error:
-        raise UserError(f"SAMPLES must be a number, not {arguments[1]!r}.") from error
-    check_number("SAMPLES", at, zero=False)
-    print(tables(Path(arguments[0]), at))
+        raise UserError(f"at must be a number of samples, not {given['at']!r}.") from error
+    check_number("at", at, zero=False)
+    print(tables(Path(given["folder"]), at))
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException
@@ -31,20 +31,44 @@ WANDB_FAILS = (
 )
 
 
-def command(main: Callable[[], int | None], *, own_help: bool = False) -> None:
-    """Run a command's `main` and exit with its status; a user's mistake ends in one sentence.
-
-    `--help` prints what the command's module says of itself, unless it has help of its own.
-    """
-    if not own_help and {"-h", "--help"} & set(sys.argv[1:]):
-        print((sys.modules[main.__module__].__doc__ or "").strip())
-        sys.exit(0)
+def command(main: Callable[[], int | None]) -> None:
+    """Run `main` and exit with its status; a user's mistake ends in one sentence."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra's exceptions reach `as_sentences`
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit is as good as Ctrl-C
     with as_sentences():
         status = main()
         sys.stdout.flush()
         sys.exit(status)
+
+
+def parsed(arguments: Iterable[str], usage: str, **defaults: str | None) -> dict[str, str]:
+    """Return the `key=value` arguments of a verb that composes no configuration.
+
+    Parameters
+    ----------
+    arguments
+        As typed after the verb.
+    usage
+        The verb with its arguments, as an error message shows it.
+    **defaults
+        The keys there are, with their values where they are not given; None: must be given. A dot
+        in a key is an underscore here.
+
+    Raises
+    ------
+    UserError
+        For a key that is not there, is given twice or is missing.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        name = key.replace(".", "_")
+        if not equals or name not in defaults or name in given or not value:
+            raise UserError(f"{argument!r} cannot be given here. Usage: reproduce {usage}")
+        given[name] = value
+    if missing := [name for name, value in defaults.items() if value is None and name not in given]:
+        raise UserError(f"{' and '.join(missing)} must be given. Usage: reproduce {usage}")
+    return {name: given.get(name) or value or "" for name, value in defaults.items()}
 
 
 @contextlib.contextmanager
@@ -151,7 +175,7 @@ def hydra_sentence(error: Exception) -> str:
     unknown = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.S)
     if unknown:
         return (
-            f"There is no setting {unknown.group(1)!r}; `python -m reproduce --cfg job` prints "
+            f"There is no setting {unknown.group(1)!r}; `reproduce train --cfg job` prints "
             "them all."
         )
     if error.__cause__ is not None and "not in struct" in str(error.__cause__):

@@ -12,24 +12,9 @@ from typing import Any
 
 TARGET = "_target_"
 
-PLACES = {
-    "reproduce.aevb.AEVB": "reproduce.algorithms.aevb.AEVB",
-    "baselines.wake_sleep.WakeSleep": "baselines.wake_sleep.WakeSleep",
-    "baselines.mcem.MonteCarloEM": "baselines.mcem.MonteCarloEM",
-    "reproduce.models.encoder.GaussianEncoder": "reproduce.models.encoder.GaussianEncoder",
-    "reproduce.models.decoders.BernoulliDecoder": "reproduce.models.decoders.BernoulliDecoder",
-    "reproduce.models.decoders.GaussianDecoder": "reproduce.models.decoders.GaussianDecoder",
-    "reproduce.models.decoders.GaussianIdentityDecoder": (
-        "reproduce.models.decoders.GaussianIdentityDecoder"
-    ),
-    "reproduce.likelihood.ais.Ais": "reproduce.likelihood.ais.Ais",
-    "reproduce.likelihood.hmc_kde.HmcKde": "reproduce.likelihood.hmc_kde.HmcKde",
-    "reproduce.likelihood.hmc_kde_2013.HmcKde2013": "reproduce.likelihood.hmc_kde_2013.HmcKde2013",
-    "reproduce.likelihood.importance.Importance": "reproduce.likelihood.importance.Importance",
-    "reproduce.likelihood.quadrature.Quadrature": "reproduce.likelihood.quadrature.Quadrature",
-}
-"""From a class's name to the import path where it lies today. A class of the user's own is not
-here: its import path is its name."""
+PLACES = {"reproduce.aevb.AEVB": "reproduce.algorithms.aevb.AEVB"}
+"""From a class's name to the import path where it lies today. Of a class that never moved, and of a
+user's own, the import path is the name."""
 
 BEFORE: dict[tuple[str, ...], tuple[Any, ...]] = {
     ("model", "activation"): ("tanh",),

@@ -121,7 +121,7 @@ def _parse(text: str, sweep: bool) -> Override:
     if parsed.is_sweep_override() and not sweep:
         raise UserError(
             f"{text!r} gives several values: put a list in brackets, a value with a comma in "
-            "quotes within the shell's, or train a cell for each with `python -m reproduce "
+            "quotes within the shell's, or train a cell for each with `reproduce "
             "--multirun`."
         )
     return parsed
@@ -161,7 +161,7 @@ def _check_key(one: Override, settings: Mapping[str, Any], primary: str) -> None
         leaves = [name for name, inner in settings.items() if not isinstance(inner, dict)]
         close = _nearest(key, [*leaves, *groups()])
         meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-        all_of_them = "`python -m reproduce --cfg job` prints them all"
+        all_of_them = "`reproduce train --cfg job` prints them all"
         if primary != "config":
             all_of_them = f"they are in conf/{primary}.yaml and the groups that it names"
         raise UserError(f"There is no setting {key!r}{meant}; {all_of_them}.")
@@ -195,7 +195,7 @@ def _may_be_added(one: Override, settings: Mapping[str, Any]) -> bool:
 
 def _nearest(key: str, names: Collection[str]) -> list[str]:
     """Up to three names that a misspelt or shortened `key` may have meant."""
-    # `selection` belongs to another command, `python -m reproduce.experiments.step_sizes`.
+    # `selection` belongs to another command, `reproduce step-sizes`.
     unlikely = re.compile(r"^selection\.|\._target_$")
     usable = [name for name in names if name not in LABELS and not unlikely.search(name)]
     last = re.split("[./]", key)[-1]

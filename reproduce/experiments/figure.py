@@ -1,10 +1,9 @@
-"""Train what a figure needs and draw it: `python -m reproduce.experiments.figure figure=figure1`.
+"""Train what a figure needs and draw it: `reproduce figure figure=figure1`.
 
 `make figure1`, `make figure2`, `make manifolds` and `make samples` call this. Results go to
-results/<figure>/<budget>/. `python -m reproduce --cfg job` prints the settings to override.
+results/<figure>/<budget>/. `reproduce train --cfg job` prints the settings to override.
 """
 
-import sys
 from collections.abc import Sequence
 
 from reproduce import config
@@ -31,9 +30,9 @@ CHECK = {"figure2": likelihood_figure.make_tasks}
 """What can be refused before anything is trained."""
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
+def main(overrides: Sequence[str]) -> int:
     """Make the figure that the command line asks for; return the exit status."""
-    arguments = list(sys.argv[1:] if overrides is None else overrides)
+    arguments = list(overrides)
     options = [argument for argument in arguments if argument.startswith("-")]
     if options:
         raise UserError(
@@ -61,7 +60,3 @@ def main(overrides: Sequence[str] | None = None) -> int:
     if lost:
         raise UserError(f"The figure lacks {', '.join(sorted(lost))}: all their members diverged.")
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

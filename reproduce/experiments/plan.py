@@ -196,7 +196,7 @@ def _refuse_own_keys(overrides: Sequence[str], panels: Sequence[PanelPlan]) -> N
         raise UserError(
             f"A figure sets {', '.join(own[:-1])} and {own[-1]} for each panel, so {chosen[0]!r} "
             "cannot be given; override figure.algorithms or the figure's panels, or train one "
-            "cell with `python -m reproduce`."
+            "cell with `reproduce train`."
         )
 
 

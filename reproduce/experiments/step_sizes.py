@@ -1,10 +1,9 @@
-"""Choose Adagrad's step size as the paper did: `python -m reproduce.experiments.step_sizes`.
+"""Choose Adagrad's step size as the paper did: `reproduce step-sizes`.
 
 The rules are in conf/selection/, one a figure. The outcome is written to results/reference/ and to
 conf/step_sizes.yaml, where the configurations of the algorithms find it.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +142,8 @@ def _nats(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 1e5 else f"{value:.1e}"
 
 
-def main() -> int:
+def main(overrides: Sequence[str]) -> int:
     """Train the candidates, choose, and write the choice; return the exit status."""
-    overrides = sys.argv[1:]
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
@@ -174,7 +172,3 @@ def main() -> int:
     write_json(folder / "manifest.json", outcome)
     terminal.print(f"Written: {CONF / 'step_sizes.yaml'} and {folder}", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

@@ -178,8 +178,8 @@ class Estimator(Protocol):
         x
             The data; may be one data set expanded over members.
         seeds
-            One for each member; they name all random streams (`reproduce.models.random_streams.generator`),
-            so that an estimate can be repeated.
+            One for each member; they name all random streams (`random_streams.generator`), so
+            that an estimate can be repeated.
         progress
             Told about finished datapoints.
 

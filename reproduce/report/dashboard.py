@@ -1,4 +1,4 @@
-"""Everything in the store as a W&B dashboard: `python -m reproduce.report.dashboard`, or `make dashboard`.
+"""Everything in the store as a W&B dashboard: `reproduce dashboard`, or `make dashboard`.
 
 Every member, every estimate of log p(x) and every published curve becomes a run with an id of its
 own, so that running it again logs only what is new. With `tracking=online` it saves a workspace
@@ -6,7 +6,6 @@ and a report with a section for each panel, too (which needs the package wandb-w
 it says how to upload the runs and how to look at them here.
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,9 +151,9 @@ def _is_logged(one: Curves, folder: Path) -> bool:
     return any(path.stat().st_mtime_ns >= made for path in files)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Log the store; save or explain the dashboard."""
-    overrides = list(sys.argv[1:] if arguments is None else arguments)
+    overrides = list(arguments)
     terminal = cli.console()
     settings = config.compose_config(overrides)
     mode = str(settings.tracking.mode)
@@ -181,7 +180,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             highlight=False,
         )
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

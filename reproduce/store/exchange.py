@@ -1,7 +1,7 @@
-"""Finished cells that can be committed, and put back: `python -m reproduce.store.exchange`.
+"""Finished members that can be committed, and put back.
 
-    python -m reproduce.store.exchange export FOLDER [RESULTS]    # from RESULTS/runs to FOLDER
-    python -m reproduce.store.exchange restore FOLDER [RESULTS]   # and back
+    reproduce export folder=FOLDER [results=FOLDER]    # from results/runs to the folder
+    reproduce restore folder=FOLDER [results=FOLDER]   # and back
 
 Exchanged are a member's curve, manifest and estimates of log p(x), the cell's settings, and, where
 it is small, its checkpoint: a restored member counts as done as far as its curve goes, and with its
@@ -10,7 +10,7 @@ that is there already is left alone, unless what is exported goes further or has
 """
 
 import shutil
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from reproduce.common import cli
@@ -21,6 +21,7 @@ FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
 """The curve, which means "done", comes last."""
 MOST_BYTES = 2_000_000
 """Larger files are left out."""
+_ARGUMENTS: dict[str, str | None] = {"folder": None, "results": "results"}
 
 
 def export(runs: Path, folder: Path) -> list[Path]:
@@ -83,20 +84,20 @@ def _samples(member: Path) -> int:
         raise UserError(f"{path} is no manifest of a member ({error}).") from error
 
 
-def main() -> int:
-    """Export or restore, as the arguments say."""
-    arguments = sys.argv[1:]
-    if len(arguments) not in (2, 3) or arguments[0] not in ("export", "restore"):
-        raise UserError(
-            "Usage: python -m reproduce.store.exchange export|restore FOLDER [RESULTS]."
-        )
-    folder, runs = Path(arguments[1]), Path(*arguments[2:] or ["results"]) / "runs"
-    copied = export(runs, folder) if arguments[0] == "export" else restore(folder, runs)
+def export_command(arguments: Sequence[str]) -> int:
+    """Export finished members, and name them."""
+    given = cli.parsed(arguments, "export folder=FOLDER [results=FOLDER]", **_ARGUMENTS)
+    return _named(export(Path(given["results"]) / "runs", Path(given["folder"])))
+
+
+def restore_command(arguments: Sequence[str]) -> int:
+    """Restore exported members, and name them."""
+    given = cli.parsed(arguments, "restore folder=FOLDER [results=FOLDER]", **_ARGUMENTS)
+    return _named(restore(Path(given["folder"]), Path(given["results"]) / "runs"))
+
+
+def _named(copied: list[Path]) -> int:
     for member in copied:
         print(member)
     print(f"{len(copied)} members copied.")
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

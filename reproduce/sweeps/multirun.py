@@ -160,7 +160,7 @@ def launch(
         how = f", {divided}" if divided else ""
         print(f"{len(jobs)} jobs with the launcher {launcher}{how}. Records: {folder}")
         sys.stdout.flush()  # before what other processes print
-    with _command_line([*options, *plugins.search_path(), *added, *overrides]), _environment():
+    with command_line([*options, *plugins.search_path(), *added, *overrides]), _environment():
         if launcher in launchers.ON_THIS_MACHINE:
             os.environ[SWEEP] = str(os.getpid())
         try:
@@ -265,7 +265,8 @@ def _wait_for_submitit(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _command_line(arguments: Sequence[str]) -> Iterator[None]:
+def command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Show Hydra's application `arguments` as what was typed."""
     before = sys.argv
     sys.argv = [before[0], *arguments]
     try:

@@ -1,12 +1,11 @@
-"""Show what a sweep will do, do it, and show what came of it: `python -m reproduce.sweeps.sweep`.
+"""Show what a sweep will do, do it, and show what came of it: `reproduce sweep`.
 
-`make sweep` calls this. It takes overrides like `python -m reproduce --multirun`, of which it runs
-the same jobs in the same way: `python -m reproduce.sweeps.sweep algorithm=aevb,wake_sleep
+`make sweep` calls this. It takes overrides like `reproduce train --multirun`, of which it runs
+the same jobs in the same way: `reproduce sweep algorithm=aevb,wake_sleep
 model.n_latent=3,5,10 hydra/launcher=joblib`.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -25,9 +24,9 @@ from reproduce.training.loop import last_mark
 from reproduce.training.pool import all_lost, diverged
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the sweep that the command line asks for; return the exit status."""
-    overrides = list(sys.argv[1:] if arguments is None else arguments)
+    overrides = list(arguments)
     options = [argument for argument in overrides if argument.startswith("-")]
     if options:
         raise UserError(
@@ -141,7 +140,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-if __name__ == "__main__":
-    cli.command(main)

@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-from synthetic_files import TEST_NAME, TRAIN_NAME, idx
 
 from reproduce.data import freyface, mnist, registry, sources
 from reproduce.data.images import sha256
+from synthetic_files import TEST_NAME, TRAIN_NAME, idx
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 import pytest
-from synthetic_files import FREY_NAME, mat
 
 from reproduce import data
 from reproduce.common.errors import UserError
+from synthetic_files import FREY_NAME, mat
 
 
 def test_unknown_names_list_the_valid_ones():

@@ -3,11 +3,11 @@ import os
 import pickle
 
 import pytest
-from synthetic_files import FREY_NAME, TEST_NAME, TRAIN_NAME, mat
 
 from reproduce import data
 from reproduce.common.errors import UserError
 from reproduce.data import freyface, mnist, sources
+from synthetic_files import FREY_NAME, TEST_NAME, TRAIN_NAME, mat
 
 
 @pytest.fixture

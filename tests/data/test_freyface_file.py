@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from synthetic_files import FREY_NAME, mat
 
 from reproduce import data
 from reproduce.common.errors import UserError
 from reproduce.data import freyface
 from reproduce.data.images import sha256
+from synthetic_files import FREY_NAME, mat
 
 
 def refused(data_dir, content):

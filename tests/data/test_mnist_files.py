@@ -3,12 +3,12 @@ import gzip
 import numpy as np
 import pytest
 import torch
-from synthetic_files import TEST_NAME, TRAIN_NAME, idx
 
 from reproduce import data
 from reproduce.common.errors import UserError
 from reproduce.data import mnist
 from reproduce.data.images import sha256
+from synthetic_files import TEST_NAME, TRAIN_NAME, idx
 
 
 def put(folder, files, pack=gzip.compress):

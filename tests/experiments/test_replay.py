@@ -12,8 +12,8 @@ import torch
 from reproduce.analysis.published import load_vertices
 from reproduce.common import cli
 from reproduce.data.images import ImageData
-from reproduce.experiments.replay import __main__ as command
 from reproduce.experiments.replay import draws, first_hook, iteration_one, likelihoods, picture
+from reproduce.experiments.replay import run as command
 from reproduce.experiments.replay.draws import FIGURE2, published
 
 DATA_DIR = os.environ["AEVB_TEST_DATA_DIR"]
@@ -197,9 +197,8 @@ def run(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(likelihoods, "replay", lambda place: pd.DataFrame(columns=columns))
 
     def run(*overrides):
-        monkeypatch.setattr("sys.argv", ["replay", *overrides])
         with pytest.raises(SystemExit) as stop:
-            cli.command(command.main)
+            cli.command(lambda: command.main(overrides))
         said = capsys.readouterr()
         return int(stop.value.code or 0), said.out, said.err
 
@@ -228,10 +227,9 @@ def test_the_command_writes_the_table_and_keeps_what_it_has(run, small, monkeypa
 
 
 def test_without_the_data_it_is_one_sentence(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["replay"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit) as stop:
-        cli.command(command.main)
+        cli.command(lambda: command.main([]))
     assert stop.value.code == 2
     assert "set DATA_DIR" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Train variants of the same cells and draw them together: `python -m reproduce.experiments.ablation.run`.
+"""Train variants of the same cells and draw them together: `reproduce ablation`.
 
 `make ablation ABLATION=<name>` calls this. What varies is in conf/ablation/; results go to
 results/ablations/<name>/.
@@ -6,7 +6,6 @@ results/ablations/<name>/.
 
 import math
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -227,9 +226,9 @@ def _range(values: Sequence[float]) -> str:
     return mean if len(known) == 1 else f"{mean} [{nats(min(known))}, {nats(max(known))}]"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Train what is missing of an ablation, and write and print its outcome."""
-    overrides = list(sys.argv[1:] if arguments is None else arguments)
+    overrides = list(arguments)
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     settings = config.compose_config(overrides)
@@ -238,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(
                 f"An ablation trains, and sets {', '.join(OWN[:-1])} for each panel, so "
                 f"{override!r} cannot be given; override ablation.panels, or train one cell with "
-                "`python -m reproduce`."
+                "`reproduce train`."
             )
     found = variants(settings, overrides)
     if not found:
@@ -287,7 +286,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.print(text, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

@@ -1,4 +1,4 @@
-"""Validate the estimators of log p(x): `python -m reproduce.experiments.estimators.run`, or `make estimators`.
+"""Validate the estimators of log p(x): `reproduce estimators`, or `make estimators`.
 
 (a) linear-Gaussian models with closed forms; (b) a model with two modes, by one-dimensional
 integration; (c) trained models of N_z = 3, against quadrature; (d) trained models on data simulated
@@ -7,7 +7,6 @@ first the targets and whether they are met.
 """
 
 import math
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -219,9 +218,8 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     return aligned([list(rows[0]), *body], right=numbers)
 
 
-def main() -> int:
+def main(overrides: Sequence[str]) -> int:
     """Train what is missing, validate, write and print; return the exit status."""
-    overrides = sys.argv[1:]
     terminal = cli.console()
     made = provenance()
     jobs, data_dir = make_jobs(overrides, terminal)
@@ -253,7 +251,3 @@ def main() -> int:
     write_json(folder / "manifest.json", manifest)
     terminal.print(text, markup=False, highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

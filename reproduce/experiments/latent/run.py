@@ -1,4 +1,4 @@
-"""What trained models make of their latent space: `python -m reproduce.experiments.latent.run [RESULTS]`.
+"""What trained models make of their latent space: `reproduce diagnostics [results=FOLDER]`.
 
 For every trained cell with an encoder: KL a latent dimension, active units, whether the posterior
 has collapsed, and the noise of the plotted bound (claim 4). `make diagnostics` calls this; it
@@ -6,7 +6,7 @@ writes RESULTS/diagnostics/.
 """
 
 import json
-import sys
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,14 +188,14 @@ def markdown(members: pd.DataFrame) -> str:
     return f"{caption}\n\n{aligned(rows, right=(1, 2, 5, 6, 7, 8, 9))}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Diagnose a results folder; print and write what was found."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if len(given) > 2 or any(argument.startswith("-") for argument in given):
-        raise UserError("Usage: python -m reproduce.experiments.latent.run [RESULTS [DATA_DIR]].")
-    results = Path(given[0] if given else "results")
+    usage = "diagnostics [results=FOLDER] [data.dir=FOLDER]"
+    environment = os.environ.get("DATA_DIR", "")
+    given = cli.parsed(arguments, usage, results="results", data_dir=environment)
+    results = Path(given["results"])
     terminal = cli.console()
-    members, dimensions = diagnose_store(results, given[1] if len(given) > 1 else None, terminal)
+    members, dimensions = diagnose_store(results, given["data_dir"] or None, terminal)
     folder = results / "diagnostics"
     table = markdown(members)
     write_with(folder / "diagnostics.csv", lambda path: members.to_csv(path, index=False))
@@ -207,7 +207,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.print(table, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    cli.command(main)

@@ -1,0 +1,95 @@
+"""Offline runs, read back with W&B's own tool."""
+
+import json
+import shutil
+
+import pytest
+
+from reproduce import config
+from reproduce.common.errors import UserError
+from reproduce.store.store import Store
+from reproduce.training import loop as training
+from reproduce.training import tracking
+from reproduce.training.loop import train
+from reproduce.training.tracking import member_runs
+from wandb_files import history, inspect, offline_runs, records
+
+
+def job(folder, *overrides, samples=25_000):
+    return config.job_from(
+        config.compose_config(
+            ["data=digits", "model.n_latent=3", f"samples={samples}", f"results={folder}",
+             "seeds=2", *overrides]
+        )
+    )  # fmt: skip
+
+
+def silent(kind, payload):
+    pass
+
+
+def as_rows(curve):
+    wide = curve.pivot(index="samples", columns="split", values="value")
+    return [
+        {"samples": int(samples), **{f"bound/{split}": value for split, value in row.items()}}
+        for samples, row in wide.iterrows()
+    ]
+
+
+def test_an_offline_run_holds_the_curve_and_the_config(tmp_path):
+    this = job(tmp_path, "tracking=offline")
+    train(this, silent)
+    runs = offline_runs(tmp_path)
+    assert len(runs) == 2  # one a member
+    for seed, run in enumerate(runs):
+        assert run.name.endswith(f"{this.cell.id}-seed-{seed}")
+        curve = Store(this.store).curve(this.cell, seed)
+        assert history(run) == as_rows(curve)
+        summary = json.loads(inspect(run, "--summary"))
+        assert summary["state"] == "finished"
+        assert summary["config"] == {**this.cell.as_dict(), "seed": seed}
+        assert summary["tags"] == ["figure1", "digits", "aevb"]
+        assert records(run, "run")[0]["run_group"] == this.cell.id
+
+
+def test_a_continued_run_is_logged_in_full_and_nothing_twice(tmp_path):
+    train(job(tmp_path, "tracking=off", samples=20_000), silent)
+    assert not (tmp_path / "wandb").exists()
+    this = job(tmp_path, "tracking=offline")
+    train(this, silent)
+    curve = Store(this.store).curve(this.cell, 0)
+    assert history(offline_runs(tmp_path)[0]) == as_rows(curve)
+
+
+def test_runs_are_closed_on_an_error(tmp_path, monkeypatch):
+    this = job(tmp_path, "tracking=offline")
+    monkeypatch.setattr(training.Recorder, "_record", _fail)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        train(this, silent)
+    for run in offline_runs(tmp_path):
+        summary = json.loads(inspect(run, "--summary"))
+        assert (summary["state"], summary["exit_code"]) == ("failed", 1)
+
+
+def _fail(*arguments):
+    raise RuntimeError("on purpose")
+
+
+def test_a_full_folder_is_not_silent(tmp_path, monkeypatch, capfd):
+    usage = shutil.disk_usage(tmp_path)
+    this = job(tmp_path, "tracking=offline")
+    (run,) = member_runs(this.tracking, this.cell, {0: []})
+    run.finalize("success")
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(tracking.shutil, "disk_usage", lambda path: usage._replace(free=0))
+    (run,) = member_runs(this.tracking, this.cell, {0: []})
+    run.finalize("success")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("W&B's run ")
+    assert "`make dashboard`" in line
+
+
+def test_unknown_mode_lists_the_valid_ones(tmp_path):
+    this = job(tmp_path, "tracking=off")
+    with pytest.raises(UserError, match="online, offline, off"):
+        member_runs({**this.tracking, "mode": "sometimes"}, this.cell, {0: []})
