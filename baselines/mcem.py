@@ -41,11 +41,6 @@ class MonteCarloEM(Algorithm):
         That step size at the start.
     chunk
         Training points handled at once. Changes memory and rounding, nothing else.
-
-    Raises
-    ------
-    UserError
-        For sizes that are not positive, or a target that is no probability.
     """
 
     trains_encoder: ClassVar[bool] = False

@@ -49,13 +49,7 @@ def load() -> float:
 def run_in_turn(
     programs: Mapping[str, Variant], repeats: int, seconds: float
 ) -> dict[str, list[Measurement]]:
-    """Run every program `repeats` times, each in a fresh process; all once before any again.
-
-    Raises
-    ------
-    UserError
-        Where a program fails.
-    """
+    """Run every program `repeats` times, each in a fresh process; all once before any again."""
     terminal = Console(stderr=True)
     if load() > QUIET:
         terminal.print(

@@ -90,11 +90,6 @@ def measure(
         Training images.
     overrides
         Of the cell's configuration, in Hydra's syntax.
-
-    Raises
-    ------
-    UserError
-        For overrides that Hydra or the suite refuses, or more training images than there are.
     """
     processes = min(threads, members)
     shares = [members // processes + (i < members % processes) for i in range(processes)]

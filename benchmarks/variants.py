@@ -109,13 +109,7 @@ VARIANTS = {
 
 
 def run(name: str, variant: Variant, seconds: float) -> Measurement:
-    """Run the variant, called `name` in errors, in a fresh process; return what it measured.
-
-    Raises
-    ------
-    UserError
-        Where the process fails, hangs, or prints no measurement.
-    """
+    """Run the variant, called `name` in errors, in a fresh process; return what it measured."""
     arguments = ["-m", variant.module, *variant.options, "--seconds", f"{seconds:g}"]
     # What this suite sets for itself is no business of its peers: it costs some 40 % of theirs.
     inherited = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}

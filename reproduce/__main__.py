@@ -44,13 +44,7 @@ def main() -> None:
 
 
 def run(verb: str, arguments: list[str]) -> int:
-    """Run `verb`; return its exit status.
-
-    Raises
-    ------
-    UserError
-        Where there is no such verb, and whatever the verb's own function raises.
-    """
+    """Run `verb`; return its exit status."""
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, n=2)
         meant = f" Did you mean {' or '.join(close)}?" if close else ""

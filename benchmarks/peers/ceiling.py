@@ -53,11 +53,6 @@ def measure(
         Processes that measure at the same time; their speeds are summed.
     library
         A name in `PRODUCTS`.
-
-    Raises
-    ------
-    UserError
-        Where threads or members cannot be shared out evenly.
     """
     if threads % processes or members % processes:
         raise UserError(

@@ -53,11 +53,6 @@ class Algorithm(pl.LightningModule):
         L, the samples of z a datapoint.
     estimator
         The SGVB estimator, `A` or `B`.
-
-    Raises
-    ------
-    UserError
-        For sizes or step sizes that are not positive, or an unknown estimator.
     """
 
     trains_encoder: ClassVar[bool] = True

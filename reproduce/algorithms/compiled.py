@@ -70,13 +70,7 @@ class CompiledStep:
         self._ready = False
 
     def __call__(self, noise: Mapping[str, Tensor]) -> Tensor:
-        """Take the step.
-
-        Raises
-        ------
-        UserError
-            Where torch cannot compile it.
-        """
+        """Take the step."""
         if self._ready:
             return self._again(noise)
         try:

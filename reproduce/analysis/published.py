@@ -57,11 +57,6 @@ def load_vertices(
         `iterations` and `kind` (`exact`, or how the value at iteration 1 was found); `figure3`
         has `n_train`. Values have three decimals, samples are exact.
 
-    Raises
-    ------
-    UserError
-        Where the file is missing or unreadable, lacks a column, or holds an impossible value.
-
     Notes
     -----
     Source: Kingma & Welling 2013, arXiv 1312.6114v10, Figures 2 and 3;
@@ -108,11 +103,6 @@ def load_published(
     pd.DataFrame
         One row per published point: `dataset`, `n_latent`, (`figure3` only) `n_train`,
         `algorithm`, `split`, `samples`, `value`.
-
-    Raises
-    ------
-    UserError
-        As `load_vertices`.
     """
     frame = load_vertices(figure, folder)
     if figure == "figure2":

@@ -129,11 +129,6 @@ def save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:
     -------
     tuple[Path, Path]
         The PNG and the PDF.
-
-    Raises
-    ------
-    UserError
-        Where the folder cannot be written or the disk is full.
     """
     # Not with_suffix: a stem may hold a dot of its own.
     png, pdf = (path_stem.with_name(path_stem.name + suffix) for suffix in (".png", ".pdf"))

@@ -61,13 +61,7 @@ def main(overrides: Sequence[str]) -> int:
 
 
 def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
-    """Return what is asked, and of which members.
-
-    Raises
-    ------
-    UserError
-        For a run, a split or a snapshot that is not there.
-    """
+    """Return what is asked, and of which members."""
     if settings.get("run") is None or str(settings.run) == "???":
         raise UserError("Say which run: run=ID, where ID is the name of a folder in results/runs.")
     check_one_of("split", settings.split, ("train", "test"))

@@ -45,11 +45,6 @@ def redraw(folder: Path) -> Path:
     -------
     Path
         The picture, as PNG; a PDF lies beside it.
-
-    Raises
-    ------
-    UserError
-        Where a file is missing or belongs to something else.
     """
     try:
         curves = pd.read_csv(folder / "curves.csv")

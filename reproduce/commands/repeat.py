@@ -39,11 +39,6 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
         Columns `dataset`, `n_latent`, `n_train`, `algorithm`; `points` in both; `largest`, the
         largest absolute difference in nats, and the `seed`, `split` and `samples` it is at;
         `at_end`, the largest at the last mark of both.
-
-    Raises
-    ------
-    UserError
-        Where the two have no point in common.
     """
     key = [column for column in ours.columns if column not in VALUES]
     if set(key) != {column for column in theirs.columns if column not in VALUES}:
@@ -80,13 +75,7 @@ def table(found: pd.DataFrame) -> Table:
 
 
 def read_curves(folder: Path) -> pd.DataFrame:
-    """Read `curves.csv` of a drawn figure.
-
-    Raises
-    ------
-    UserError
-        Where there is none that can be read.
-    """
+    """Read `curves.csv` of a drawn figure."""
     path = folder / "curves.csv"
     advice = "give the folder of a drawn figure, such as results/figure1/laptop"
     curves = read_table(path, CURVES_KINDS, advice)

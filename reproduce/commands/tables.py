@@ -20,11 +20,6 @@ def tables(folder: Path, at: float | None = 1e6) -> str:
 
     Figure 1's at `at` samples (None: the last mark of each curve), figure 2's at the last mark of
     each curve; then how far each panel is from the paper.
-
-    Raises
-    ------
-    UserError
-        Where the folder holds no readable comparison.
     """
     path = folder / "comparison.csv"
     try:

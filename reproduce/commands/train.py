@@ -15,13 +15,7 @@ from reproduce.sweeps import application, multirun
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse what can be seen to be wrong before Hydra, which would say it in several lines.
-
-    Raises
-    ------
-    UserError
-        For an unknown option or an override that `overrides.check_overrides` refuses.
-    """
+    """Refuse what can be seen to be wrong before Hydra, which would say it in several lines."""
 
     def refuse(message: str) -> NoReturn:
         raise UserError(

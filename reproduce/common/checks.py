@@ -13,13 +13,7 @@ MOST = 10**18
 
 
 def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
-    """Return `value` as an integer; 1e6 is one.
-
-    Raises
-    ------
-    UserError
-        Unless it is a whole number of at least `least`, which is 0 or 1, and at most `most`.
-    """
+    """Return `value` as an integer; 1e6 is one."""
     if not _is_number(value) or not math.isfinite(value) or value != value // 1 or value < least:
         bound = "greater than zero" if least else "of zero or more"
         raise UserError(f"{name} must be a whole number {bound}, not {shown(value)}.")

@@ -53,11 +53,6 @@ def parsed(arguments: Iterable[str], usage: str, **defaults: str | None) -> dict
     **defaults
         The keys there are, with their values where they are not given; None: must be given. A dot
         in a key is an underscore here.
-
-    Raises
-    ------
-    UserError
-        For a key that is not there, is given twice or is missing.
     """
     given: dict[str, str] = {}
     for argument in arguments:

@@ -22,11 +22,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to it.
 
     The temporary name keeps the suffix, which tells writers such as matplotlib the format.
-
-    Raises
-    ------
-    UserError
-        Where the folder cannot be written or the disk is full. `path` is then unchanged.
     """
     temporary: Path | None = None
     try:
@@ -67,13 +62,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def read_text(path: Path, advice: str) -> str:
-    """Read a text file in UTF-8.
-
-    Raises
-    ------
-    UserError
-        Where the file holds something else; it ends with `advice`.
-    """
+    """Read a text file in UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except ValueError as error:
@@ -81,13 +70,7 @@ def read_text(path: Path, advice: str) -> str:
 
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    UserError
-        Where the file holds something else; it ends with `advice`.
-    """
+    """Read a JSON object."""
     try:
         found = json.loads(read_text(path, advice))
     except (ValueError, RecursionError) as error:
@@ -112,11 +95,6 @@ def read_table(
         What to do about a damaged file.
     once
         Columns whose values may occur together in one row only.
-
-    Raises
-    ------
-    UserError
-        Where it cannot be read like that; it ends with `advice`.
     """
     if not path.is_file():
         raise UserError(f"There is no {path}; {advice}.")
@@ -139,13 +117,7 @@ def _umask() -> int:
 
 
 def ensure_writable(folder: Path, setting: str = "results") -> None:
-    """Find out before training whether results can be written; `setting` chooses the folder.
-
-    Raises
-    ------
-    UserError
-        Where they cannot.
-    """
+    """Find out before training whether results can be written; `setting` chooses the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"

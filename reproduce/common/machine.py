@@ -65,13 +65,7 @@ def is_amd() -> bool:
 
 
 def choose_device(name: str) -> "torch.device":
-    """Return the device named `auto`, `cpu` or `cuda`.
-
-    Raises
-    ------
-    UserError
-        For another name, or `cuda` on a machine without it.
-    """
+    """Return the device named `auto`, `cpu` or `cuda`."""
     import torch
 
     if name not in ("auto", "cpu", "cuda"):

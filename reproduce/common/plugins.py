@@ -20,13 +20,7 @@ VARIABLE = "METHODS"
 
 
 def folders() -> list[Path]:
-    """Return the folders of methods.
-
-    Raises
-    ------
-    UserError
-        Where one is not there, or holds no algorithm.
-    """
+    """Return the folders of methods."""
     found = [
         Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
     ]
@@ -59,13 +53,7 @@ def search_path() -> list[str]:
 
 
 def algorithm_class(target: str) -> type[Any]:
-    """Return the class that an algorithm's `_target_` names.
-
-    Raises
-    ------
-    UserError
-        Where its module is not found: most likely a method of the user's whose folder is not named.
-    """
+    """Return the class that an algorithm's `_target_` names."""
     make_importable()
     target = identity.place(target)
     module = target.rpartition(".")[0]

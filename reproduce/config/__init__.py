@@ -34,25 +34,13 @@ MOST_SAMPLES = 10**12  # four thousand times the paper's
 
 
 def compose_config(overrides: Sequence[str], primary: str = "config") -> DictConfig:
-    """Compose a file of conf/ with `overrides`, outside of a Hydra application.
-
-    Raises
-    ------
-    UserError
-        For overrides that `check_overrides` refuses.
-    """
+    """Compose a file of conf/ with `overrides`, outside of a Hydra application."""
     check_overrides(overrides, primary=primary)
     return compose_unchecked(overrides, primary)
 
 
 def cell_from(config: DictConfig) -> Cell:
-    """Return the cell that `config` describes, all interpolations resolved.
-
-    Raises
-    ------
-    UserError
-        For impossible values.
-    """
+    """Return the cell that `config` describes, all interpolations resolved."""
     if not isinstance(config.algorithm, DictConfig):
         raise UserError("The algorithm's file is no mapping; docs/add-a-method.md has an example.")
     algorithm = _plain(config.algorithm)
@@ -108,13 +96,7 @@ def _split(config: DictConfig) -> dict[str, str]:
 
 
 def job_from(config: DictConfig) -> Job:
-    """Return the job that `config` describes: its cell, how far, how many seeds, and where.
-
-    Raises
-    ------
-    UserError
-        For impossible values, or a device that is not there.
-    """
+    """Return the job that `config` describes: its cell, how far, how many seeds, and where."""
     seeds = whole_number("seeds", config.seeds)
     if seeds > MOST_SEEDS:
         raise UserError(f"seeds is how many members to train, at most {MOST_SEEDS}, not {seeds}.")
@@ -143,13 +125,7 @@ def job_from(config: DictConfig) -> Job:
 
 
 def tracking_places(config: DictConfig) -> tuple[Path, str]:
-    """The folder of W&B's runs, and their project.
-
-    Raises
-    ------
-    UserError
-        Where they cannot be.
-    """
+    """The folder of W&B's runs, and their project."""
     folder, project = config.tracking.folder, config.tracking.project
     if not isinstance(project, str) or not project:
         raise UserError(f"tracking.project must be a name, not {shown(project)}.")
@@ -157,13 +133,7 @@ def tracking_places(config: DictConfig) -> tuple[Path, str]:
 
 
 def results_folder(config: DictConfig) -> Path:
-    """Where all results go.
-
-    Raises
-    ------
-    UserError
-        Where `results` is no path.
-    """
+    """Where all results go."""
     return Path(folder_name("results", config.results))
 
 

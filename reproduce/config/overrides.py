@@ -45,11 +45,6 @@ def check_overrides(
         Whether a setting may have several values, separated by commas.
     primary
         The file of conf/ that is overridden.
-
-    Raises
-    ------
-    UserError
-        For the first that is wrong.
     """
     parsed = [_parse(text, sweep) for text in overrides]
     own = [one for one in parsed if not one.is_hydra_override() and one.package is None]

@@ -45,11 +45,6 @@ class ImageData:
         """Return the same data with only the first `n_train` training images.
 
         The test set and the checksum, which identifies the whole data set, stay as they are.
-
-        Raises
-        ------
-        UserError
-            Where `n_train` is not between 1 and the number of training images.
         """
         available = len(self.train)
         if not 0 < n_train <= available:

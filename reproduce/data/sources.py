@@ -109,13 +109,7 @@ def is_offline() -> bool:
 
 
 def resolve_data_dir(data_dir: str | Path | None) -> Path | None:
-    """Return the user's data folder as an absolute path; None where none (or "") is given.
-
-    Raises
-    ------
-    UserError
-        Where it does not exist or is not a folder.
-    """
+    """Return the user's data folder as an absolute path; None where none (or "") is given."""
     if data_dir is None or str(data_dir) == "":  # an empty environment variable is no folder
         return None
     folder = Path(data_dir).expanduser().resolve()

@@ -158,13 +158,7 @@ def remarks_on(settings: str, changed: Sequence[str]) -> list[str]:
 
 
 def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
-    """Compose the cells of the figure and find their data.
-
-    Raises
-    ------
-    UserError
-        For anything the user asked for that cannot be.
-    """
+    """Compose the cells of the figure and find their data."""
     # What is added to an algorithm is checked against the figure's algorithms below.
     settings = config.compose_config([o for o in overrides if not o.startswith("+algorithm.")])
     budget = _budget(settings)

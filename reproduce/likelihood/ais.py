@@ -45,11 +45,6 @@ class Ais(Estimator):
         Whose weights are averaged. Of three or fewer none is trusted: they cannot tell.
     n_leapfrog
         Steps of the integrator in a transition, of which there is one at each temperature.
-
-    Raises
-    ------
-    UserError
-        For numbers that are too small.
     """
 
     name = "ais"

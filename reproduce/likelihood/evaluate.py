@@ -47,13 +47,7 @@ class ConfiguredEstimator:
 
     @classmethod
     def from_config(cls, config: DictConfig) -> "ConfiguredEstimator":
-        """Build what a file of conf/estimator/ describes.
-
-        Raises
-        ------
-        UserError
-            For settings of the wrong kind, or that the estimator refuses.
-        """
+        """Build what a file of conf/estimator/ describes."""
         plain = OmegaConf.to_container(config, resolve=True)
         assert isinstance(plain, dict)
         settings = {str(key): value for key, value in plain.items()}
@@ -75,13 +69,7 @@ class ConfiguredEstimator:
         return identity.digest(self.settings)
 
     def check(self, cell: Cell) -> None:
-        """Refuse a cell whose models the estimator cannot be used with, trained or not.
-
-        Raises
-        ------
-        UserError
-            In one sentence.
-        """
+        """Refuse a cell whose models the estimator cannot be used with, trained or not."""
         self.estimate.check(cell.n_latent, trains_encoder(cell))
 
 
@@ -133,13 +121,7 @@ def estimate(
     device: torch.device | str = "cpu",
     progress: Progress = lambda _: None,
 ) -> tuple[Estimate, float]:
-    """Estimate log p(x) of members `seeds` as one stack; return it, and the seconds it took.
-
-    Raises
-    ------
-    UserError
-        Where snapshots or data cannot be read, or the estimator cannot be used with the model.
-    """
+    """Estimate log p(x) of members `seeds` as one stack; return it, and the seconds it took."""
     model = load_snapshots(store, question.cell, seeds, question.samples).to(device)
     cell = question.cell
     target = Target.of(model, has_encoder=trains_encoder(cell), name=cell.id)

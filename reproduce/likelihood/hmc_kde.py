@@ -52,11 +52,6 @@ class HmcKde(Estimator):
         Chains go on where they were at the last call with the same images and seeds, as in the
         author's code, instead of starting at the heaviest mode that a search finds. They live as
         long as this object: after an interruption they start anew.
-
-    Raises
-    ------
-    UserError
-        For numbers that are too small.
     """
 
     name = "hmc_kde"

@@ -61,11 +61,6 @@ class HmcKde2013(Estimator):
         The last of so many is returned.
     step_sizes
         `individual`, as the commit's estimator has it, or `global`: one for all chains.
-
-    Raises
-    ------
-    UserError
-        For numbers that are too small, or an unknown rule.
     """
 
     name = "hmc_kde_2013"

@@ -43,11 +43,6 @@ class Importance(Estimator):
         `modes`: Gaussians of two widths around the modes that a climb from the best places of a
         grid over the prior (and from the encoder's mean) finds, and the prior for what they miss;
         `encoder`: q(z|x); `prior`: p(z).
-
-    Raises
-    ------
-    UserError
-        For fewer than 25 samples, an unknown proposal, or `encoder` where a model has none.
     """
 
     name = "importance"

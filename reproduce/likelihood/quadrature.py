@@ -49,11 +49,6 @@ class Quadrature(Estimator):
     scrambles
         Seeds of the two. A larger grid of the same scramble holds all points of a smaller one, so
         a check of one quadrature by another needs others.
-
-    Raises
-    ------
-    UserError
-        For sizes that are not positive, or more than three latent dimensions.
     """
 
     name = "quadrature"

@@ -154,13 +154,7 @@ class Estimator(Protocol):
     version: int = 1
 
     def check(self, n_latent: int, has_encoder: bool) -> None:
-        """Refuse models that this estimator cannot be used with; by default it refuses none.
-
-        Raises
-        ------
-        UserError
-            In one sentence.
-        """
+        """Refuse models that this estimator cannot be used with; by default it refuses none."""
 
     def __call__(
         self,
@@ -182,10 +176,5 @@ class Estimator(Protocol):
             that an estimate can be repeated.
         progress
             Told about finished datapoints.
-
-        Raises
-        ------
-        UserError
-            Where the estimator cannot be used with this target, in one sentence.
         """
         ...

@@ -59,13 +59,7 @@ BOUNDS: dict[str, Bound] = {"A": sgvb_a, "B": sgvb_b}
 
 
 def bound_named(name: str) -> Bound:
-    """Return estimator `A` or `B`.
-
-    Raises
-    ------
-    UserError
-        For another name.
-    """
+    """Return estimator `A` or `B`."""
     if name not in BOUNDS:
         raise UserError(f"Unknown SGVB estimator {name!r}; choose one of: {', '.join(BOUNDS)}.")
     return BOUNDS[name]

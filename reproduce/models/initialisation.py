@@ -42,11 +42,6 @@ def initialise(
         Which biases of the decoder's output layers `normal` draws: all (`normal`), those of the
         mean or the logits (`mean`: the published wake-sleep runs), or none (`zero`: the published
         AEVB runs). The others are zero.
-
-    Raises
-    ------
-    UserError
-        For an unknown scheme or choice of biases, or a negative std.
     """
     if scheme not in SCHEMES:
         raise UserError(f"Unknown initialisation {scheme!r}; choose one of: {', '.join(SCHEMES)}.")

@@ -21,13 +21,7 @@ HERE = Path(__file__).parent
 
 
 def render(results: Path) -> str:
-    """Return the page on a results folder.
-
-    Raises
-    ------
-    UserError
-        Where the folder holds nothing to report.
-    """
+    """Return the page on a results folder."""
     sections = all_sections(results, gather(results))
     environment = Environment(
         loader=PackageLoader("reproduce", "report"), autoescape=True, undefined=StrictUndefined

@@ -89,13 +89,7 @@ def _plot(wr: Any, metrics: list[str], title: str, log_x: bool) -> Any:
 
 
 def require() -> tuple[Any, Any]:
-    """Import the modules of reports and workspaces.
-
-    Raises
-    ------
-    UserError
-        Where the package is not installed.
-    """
+    """Import the modules of reports and workspaces."""
     try:
         import wandb_workspaces.reports.v2 as wr
         import wandb_workspaces.workspaces as ws
@@ -107,13 +101,7 @@ def require() -> tuple[Any, Any]:
 
 
 def save(configs: Sequence[Mapping[str, Any]], folder: Path, project: str) -> tuple[str, str]:
-    """Save workspace and report, over those saved before; return their addresses.
-
-    Raises
-    ------
-    UserError
-        Where nobody is logged in.
-    """
+    """Save workspace and report, over those saved before; return their addresses."""
     require()
     import wandb
 

@@ -74,13 +74,7 @@ class MemberCheckpoints(CheckpointIO):
 
 
 def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
-    """Read one member's checkpoint on the CPU.
-
-    Raises
-    ------
-    UserError
-        Where the file is missing, unreadable, or of another cell or seed.
-    """
+    """Read one member's checkpoint on the CPU."""
     keys = {"state_dict", "optimizer_states", "members"}
     mend = "Delete it to train this member from the start, or put the right file back."
     path = store.checkpoint(cell, seed)
@@ -129,13 +123,7 @@ def remove_leftovers(store: Store, cell: Cell, seed: int) -> None:
 
 
 def read_snapshot(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
-    """Read one member's weights after `samples`, on the CPU: a state of the model's.
-
-    Raises
-    ------
-    UserError
-        Where the file is missing, unreadable, or of another cell, seed or number of samples.
-    """
+    """Read one member's weights after `samples`, on the CPU: a state of the model's."""
     path = store.snapshot(cell, seed, samples)
     mend = (
         f"Put the right file back, or delete the folder {store.member_folder(cell, seed)} to "

@@ -38,11 +38,6 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     Autoencoder
         `encoder(x)` takes x (member, batch, pixel) to q(z|x); `decoder.mean(z)` takes
         z (member, batch, latent) to images (member, batch, pixel).
-
-    Raises
-    ------
-    UserError
-        Where no cell or several match, or none of its members has a readable checkpoint.
     """
     store = Store(Path(results) / "runs")
     cell = find_cell(store, run)
@@ -59,25 +54,13 @@ def trains_encoder(cell: Cell) -> bool:
 
 
 def load_members(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
-    """Load members as they are in their checkpoints, as one stack in the order of `seeds`.
-
-    Raises
-    ------
-    UserError
-        Where a checkpoint is missing, unreadable or another's.
-    """
+    """Load members as they are in their checkpoints, as one stack in the order of `seeds`."""
     states = [read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds]
     return _filled(cell, [_model_of(state) for state in states])
 
 
 def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int) -> Autoencoder:
-    """Load members as they were after `samples`, as one stack in the order of `seeds`.
-
-    Raises
-    ------
-    UserError
-        Where a snapshot is missing, unreadable or another's.
-    """
+    """Load members as they were after `samples`, as one stack in the order of `seeds`."""
     return _filled(cell, [_at(store, cell, seed, samples) for seed in seeds])
 
 
@@ -142,11 +125,6 @@ def find_cell(store: Store, run: str) -> Cell:
     """Return the one cell whose id is `run` or begins with it, at the end of a word if any does.
 
     So `mnist-aevb-z20` is not in doubt where there is z200, too.
-
-    Raises
-    ------
-    UserError
-        Where there is none, or several.
     """
     known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
     matches = (

@@ -71,13 +71,7 @@ class Store:
         return [seed for seed in self.seeds(cell) if self.checkpoint(cell, seed).exists()]
 
     def cell(self, name: str) -> Cell:
-        """Return the cell in the folder `name`.
-
-        Raises
-        ------
-        UserError
-            Where its file is damaged.
-        """
+        """Return the cell in the folder `name`."""
         path = self.root / name / "cell.json"
         advice = f"delete it; training the cell writes it anew, or delete the folder {path.parent}"
         values = read_json(path, advice)
@@ -98,13 +92,7 @@ class Store:
         write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
     def curve(self, cell: Cell, seed: int) -> pd.DataFrame:
-        """Return a member's curve; empty where it has none.
-
-        Raises
-        ------
-        UserError
-            Where the file is damaged.
-        """
+        """Return a member's curve; empty where it has none."""
         path = self.member_folder(cell, seed) / "curve.csv"
         return _read(path, CURVE_KINDS, once=("split", "samples"))
 
@@ -118,13 +106,7 @@ class Store:
             write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
     def likelihoods(self, cell: Cell, seed: int) -> pd.DataFrame:
-        """Return the estimates of a member's log p(x); empty where it has none.
-
-        Raises
-        ------
-        UserError
-            Where the file is damaged.
-        """
+        """Return the estimates of a member's log p(x); empty where it has none."""
         path = self.member_folder(cell, seed) / "likelihood.csv"
         return _read(path, LIKELIHOOD_KINDS, once=())
 
@@ -133,13 +115,7 @@ class Store:
         write_json(self.member_folder(cell, seed) / "manifest.json", dict(manifest))
 
     def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
-        """Return a member's manifest; empty where it has none.
-
-        Raises
-        ------
-        UserError
-            Where the file is damaged.
-        """
+        """Return a member's manifest; empty where it has none."""
         path = self.member_folder(cell, seed) / "manifest.json"
         if not path.exists():
             return {}

@@ -54,13 +54,7 @@ def train_cell(settings: DictConfig) -> None:
 def job_with_data(
     settings: DictConfig, overrides: Sequence[str], terminal: Console
 ) -> tuple[DictConfig, Job]:
-    """Return what to train: with the data set of `settings`, or with its stand-in.
-
-    Raises
-    ------
-    UserError
-        For impossible values, or data that are not to be had.
-    """
+    """Return what to train: with the data set of `settings`, or with its stand-in."""
     if settings.train is not True:
         raise UserError("train=... is for figures, which can be drawn from what is there already.")
     job = config.job_from(settings)

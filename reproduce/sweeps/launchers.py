@@ -55,13 +55,7 @@ EXTRAS = {
 
 
 def check_installed(launcher: str) -> None:
-    """Find out before Hydra, which would say it in a traceback, whether a launcher is there.
-
-    Raises
-    ------
-    UserError
-        Where its extra is not installed.
-    """
+    """Find out before Hydra, which would say it in a traceback, whether a launcher is there."""
     extra = EXTRAS.get(launcher)
     if extra and not _is_installed(extra.plugin):
         raise UserError(
@@ -76,13 +70,7 @@ def check_installed(launcher: str) -> None:
 
 
 def check_counts(given: Mapping[str, Any]) -> None:
-    """Find out before Hydra, which would say it in a traceback, whether counts are counts.
-
-    Raises
-    ------
-    UserError
-        Where one is not.
-    """
+    """Find out before Hydra, which would say it in a traceback, whether counts are counts."""
     for name in ("hydra.sweeper.max_batch_size", "hydra.launcher.n_jobs"):
         _count(name, given)
     batch = given.get("hydra.launcher.batch_size")

@@ -106,13 +106,7 @@ def hydra_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def launcher_of(given: Mapping[str, Any]) -> str:
-    """Return the name of the launcher that Hydra's settings choose.
-
-    Raises
-    ------
-    UserError
-        Where they do not choose exactly one.
-    """
+    """Return the name of the launcher that Hydra's settings choose."""
     name = given.get("hydra/launcher", launchers.BASIC)
     if not isinstance(name, str):
         raise UserError("hydra/launcher must be one launcher's name, such as joblib.")
@@ -134,11 +128,6 @@ def launch(
         As typed, with several values separated by commas.
     options
         Hydra's options on its command line.
-
-    Raises
-    ------
-    UserError
-        Where the sweep cannot begin.
     """
     given = hydra_settings(overrides)
     for key, example in WHOLE.items():

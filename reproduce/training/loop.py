@@ -73,11 +73,6 @@ def train(job: Job, report: Report) -> dict[int, int]:
 
     Finished members are skipped, the others continue from their checkpoints. `report` is called
     with ("advance", samples summed over members) and ("message", text).
-
-    Raises
-    ------
-    UserError
-        Where data, configuration, checkpoints or folders are unusable.
     """
     store = Store(job.store)
     prepare(job.threads)
@@ -365,11 +360,6 @@ def check_sizes(jobs: Iterable[Job]) -> None:
     """Find out before training whether the data sets have as many images as are asked for.
 
     And whether algorithms say how many samples a block of steps has.
-
-    Raises
-    ------
-    UserError
-        Where one has, or does, not.
     """
     for job in jobs:
         block_samples(job.cell)

@@ -67,12 +67,6 @@ def run(
         Where messages and the progress bar go.
     bar
         Whether there is a bar; without it there are lines alone.
-
-    Raises
-    ------
-    UserError
-        For a checkpoint that cannot be continued from, before anything is trained; then for the
-        first job that fails. The others keep what their checkpoints hold.
     """
     if workers is not None and workers < 1:
         raise UserError(f"workers must be at least 1, not {workers}.")

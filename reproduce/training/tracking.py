@@ -62,13 +62,7 @@ class RunIdentity:
 
 
 def check_trial(tracking: Mapping[str, Any], n_members: int) -> None:
-    """Find out before training whether W&B's agent started us with one run for many members.
-
-    Raises
-    ------
-    UserError
-        Where it did.
-    """
+    """Find out before training whether W&B's agent started us with one run for many members."""
     if "WANDB_SWEEP_ID" in os.environ and tracking["mode"] != "off" and n_members > 1:
         raise UserError(
             f"A trial of a W&B sweep is one run, so it cannot show {n_members} seeds: set seeds=1 "
@@ -186,13 +180,7 @@ def by_samples(rows: Iterable[tuple[str, int, float]]) -> dict[int, dict[str, fl
 def member_runs(
     tracking: Mapping[str, Any], cell: Cell, curves: Mapping[int, list[tuple[str, int, float]]]
 ) -> list[MemberRun]:
-    """Open a run for each member, or none with `mode: off`.
-
-    Raises
-    ------
-    UserError
-        For an unknown mode.
-    """
+    """Open a run for each member, or none with `mode: off`."""
     mode = tracking["mode"]
     if mode not in MODES:
         raise UserError(f"Unknown tracking mode {mode!r}; choose one of: {', '.join(MODES)}.")

@@ -32,13 +32,7 @@ _WANTED = "give the PDF of arXiv 1312.6114v10 (https://arxiv.org/pdf/1312.6114v1
 
 
 def read_paper(path: Path) -> bytes:
-    """Return the bytes of the paper's PDF.
-
-    Raises
-    ------
-    UserError
-        Where the file cannot be read or is another one.
-    """
+    """Return the bytes of the paper's PDF."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -124,13 +124,7 @@ def _configured(options: argparse.Namespace) -> ConfiguredEstimator:
 
 
 def kept(options: argparse.Namespace) -> pd.DataFrame:
-    """Return what an earlier run estimated with the same settings, at any number of samples.
-
-    Raises
-    ------
-    UserError
-        Where the file is there and cannot be read as one.
-    """
+    """Return what an earlier run estimated with the same settings, at any number of samples."""
     path = options.output / "estimates.csv"
     if not path.exists():
         return pd.DataFrame(columns=ASKED)

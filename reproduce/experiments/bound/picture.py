@@ -35,11 +35,6 @@ def draw(
     -------
     tuple[Path, Path]
         The PNG and the PDF. The same data give the same bytes.
-
-    Raises
-    ------
-    UserError
-        Where the files cannot be written.
     """
     return style.save(build(curves, published, panels, title=title, footnote=footnote), path_stem)
 

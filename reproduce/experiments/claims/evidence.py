@@ -65,11 +65,6 @@ def gather(results: Path) -> Evidence:
     """Read what there is in a results folder (`results` or `results/reference`).
 
     Of a figure drawn at several budgets the one that went furthest counts.
-
-    Raises
-    ------
-    UserError
-        Where there is nothing, or a table cannot be read.
     """
     found: dict[str, Path | None] = {
         "bounds": _furthest(results / "figure1"),

@@ -123,11 +123,6 @@ def diagnose_store(
     -------
     tuple
         A row a member, and a row a member and latent dimension (the largest KL first).
-
-    Raises
-    ------
-    UserError
-        Where no cell has been trained.
     """
     store = Store(results / "runs")
     members, dimensions = [], []

@@ -61,11 +61,6 @@ def draw(
     -------
     tuple[Path, Path]
         The PNG and the PDF. The same data give the same bytes.
-
-    Raises
-    ------
-    UserError
-        Where the files cannot be written.
     """
     figure = build(estimates, published, panels, title=title, footnote=footnote)
     return style.save(figure, path_stem)

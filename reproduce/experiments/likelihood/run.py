@@ -125,11 +125,6 @@ def make_tasks(plan: Plan) -> list[Task]:
 
     Beside it stands another at some of them; where that is the chosen one itself, the near-exact
     one, so that the published estimator is never alone.
-
-    Raises
-    ------
-    UserError
-        For a chosen estimator that cannot be used with the figure's models, trained or not.
     """
     chosen = ConfiguredEstimator.from_config(plan.settings.estimator)
     for job in plan.jobs:
