@@ -14,7 +14,6 @@ from torch import Tensor
 
 from reproduce.algorithms.adagrad import Adagrad
 from reproduce.algorithms.base import Algorithm
-from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.gaussian import standard_normal_log_prob
@@ -69,20 +68,6 @@ class MonteCarloEM(Algorithm):
         super().__init__(
             model, images, seeds, step_size=step_size, warmup_steps=0, batch_size=n_train
         )
-        for name, value in {
-            "n_leapfrog": n_leapfrog,
-            "n_updates": n_updates,
-            "initial_leapfrog_step": initial_leapfrog_step,
-            "chunk": chunk,
-        }.items():
-            if not value > 0:
-                raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")
-        if warmup_updates < 0:
-            raise UserError(f"algorithm.warmup_updates must be zero or more, not {warmup_updates}.")
-        if not 0 < target_acceptance < 1:
-            raise UserError(
-                f"algorithm.target_acceptance must lie between 0 and 1, not {target_acceptance}."
-            )
         self.n_leapfrog, self.n_updates, self.chunk = n_leapfrog, n_updates, chunk
         self.warmup_updates = warmup_updates
         self.target_acceptance = target_acceptance

@@ -22,7 +22,7 @@ from reproduce.algorithms.schedule import BLOCK_STEPS
 from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
 from reproduce.models.autoencoder import Autoencoder
-from reproduce.models.bounds import bound_named
+from reproduce.models.bounds import BOUNDS
 from reproduce.models.decoders import NoiseKind
 from reproduce.models.random_streams import generator
 
@@ -82,16 +82,13 @@ class Algorithm(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        _require_positive(step_size=step_size, batch_size=batch_size, n_samples=n_samples)
-        if warmup_steps < 0:
-            raise UserError(f"algorithm.warmup_steps must be zero or more, not {warmup_steps}.")
         self.model = model
         self.seeds = tuple(seeds)
         self.step_size = step_size
         self.warmup_steps = warmup_steps
         self.batch_size = batch_size
         self.n_samples = n_samples
-        self.estimator = bound_named(estimator)
+        self.estimator = BOUNDS[estimator]
         self.image_scale = images.scale
         self._compiled: CompiledStep | None = None
         self._graph: BlockGraph | None = None
@@ -325,9 +322,3 @@ class Algorithm(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out Lightning's loop counters: `samples_seen` says where training is."""
         checkpoint.pop("loops", None)
-
-
-def _require_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise UserError(f"algorithm.{name} must be greater than zero, not {value}.")

@@ -14,9 +14,9 @@ from scipy import stats
 
 from reproduce import config
 from reproduce.common import cli
-from reproduce.common.checks import check_one_of, whole_number
+from reproduce.common.checks import one_of, whole_number
 from reproduce.common.errors import UserError
-from reproduce.common.machine import available_cores, choose_device, prepare
+from reproduce.common.machine import MOST_THREADS, available_cores, choose_device, prepare
 from reproduce.data.fallback import substitute_missing
 from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
@@ -35,8 +35,8 @@ def main(overrides: Sequence[str]) -> int:
     question, seeds = ask(settings, store)
     estimator = ConfiguredEstimator.from_config(settings.estimator)
     device = choose_device(str(settings.device))
-    threads = settings.threads
-    prepare(available_cores() if threads is None else whole_number("threads", threads))
+    threads = available_cores() if settings.threads is None else settings.threads
+    prepare(whole_number("threads", threads, most=MOST_THREADS))
     substitute_missing(
         [question.cell.dataset], config.data_dir(settings), fallback="error", terminal=terminal
     )
@@ -64,7 +64,7 @@ def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
     """Return what is asked, and of which members."""
     if settings.get("run") is None or str(settings.run) == "???":
         raise UserError("Say which run: run=ID, where ID is the name of a folder in results/runs.")
-    check_one_of("split", settings.split, ("train", "test"))
+    one_of("split", settings.split, ("train", "test"))
     n_points = whole_number("n_points", settings.n_points)
     cell = find_cell(store, str(settings.run))
     known = snapshots_of(store, cell)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reproduce.analysis.comparison import markdown_summary, markdown_table
 from reproduce.common import cli
-from reproduce.common.checks import check_number
+from reproduce.common.checks import number
 from reproduce.common.errors import UserError
 from reproduce.experiments.likelihood.comparison import markdown_likelihood_table
 
@@ -43,6 +43,6 @@ def main(arguments: Sequence[str]) -> int:
         at = float(given["at"])
     except ValueError as error:
         raise UserError(f"at must be a number of samples, not {given['at']!r}.") from error
-    check_number("at", at, zero=False)
+    number("at", at, zero=False)
     print(tables(Path(given["folder"]), at))
     return 0

@@ -22,23 +22,26 @@ def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int
     return int(value)
 
 
-def check_number(name: str, value: Any, *, zero: bool) -> None:
-    """Raise `UserError` unless `value` is a finite number above zero, or zero where it may be."""
+def number(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return `value` as a float, 1 as 1.0: finite and above zero, or zero where it may be."""
     if not _is_number(value) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         bound = "of zero or more" if zero else "greater than zero"
         raise UserError(f"{name} must be a number {bound}, not {shown(value)}.")
-
-
-def number(name: str, value: Any, *, zero: bool = False) -> float:
-    """Return `value` as a float where `check_number` lets it pass; 1 is 1.0."""
-    check_number(name, value, zero=zero)
     return float(value)
 
 
-def check_one_of(name: str, value: Any, options: Collection[str]) -> None:
-    """Raise `UserError` unless `value` is one of `options`."""
+def share(name: str, value: Any) -> float:
+    """Return `value` as a float between 0 and 1, neither of them included."""
+    if not _is_number(value) or not 0 < value < 1:
+        raise UserError(f"{name} must lie between 0 and 1, not {shown(value)}.")
+    return float(value)
+
+
+def one_of(name: str, value: Any, options: Collection[str]) -> str:
+    """Return `value` where it is one of `options`."""
     if not isinstance(value, str) or value not in options:
         raise UserError(f"{name} cannot be {shown(value)}; choose one of: {', '.join(options)}.")
+    return value
 
 
 def folder_name(name: str, value: Any) -> str:

@@ -19,8 +19,6 @@ FAILED_ALLOCATIONS = ("can't allocate memory", "Storage size calculation overflo
 
 def prepare(threads: int) -> None:
     """Set the number of threads of torch's operators and tune the allocator."""
-    if not 1 <= threads <= MOST_THREADS:
-        raise UserError(f"threads must be from 1 to {MOST_THREADS}, not {threads}.")
     import torch
 
     torch.set_num_threads(threads)

@@ -11,9 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce.common.checks import (
-    check_one_of,
     folder_name,
-    number,
+    one_of,
     shown,
     whole_number,
     yes_or_no,
@@ -21,10 +20,8 @@ from reproduce.common.checks import (
 from reproduce.common.errors import UserError
 from reproduce.common.machine import MOST_THREADS, choose_device
 from reproduce.config.overrides import check_overrides, compose_unchecked
+from reproduce.config.schema import checked
 from reproduce.data.registry import SPLITS
-from reproduce.models.bounds import BOUNDS
-from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
-from reproduce.models.layers import ACTIVATIONS
 from reproduce.store.cell import Cell
 from reproduce.training.job import Job
 from reproduce.training.tracking import MODES
@@ -53,35 +50,12 @@ def cell_from(config: DictConfig) -> Cell:
         raise UserError(
             f"algorithm.name may have letters, digits and underscores, not {algorithm['name']!r}."
         )
-    for name in ("batch_size", "n_samples", "n_leapfrog", "n_updates", "chunk"):
-        if name in algorithm:  # an algorithm of the user's need not have all of these
-            algorithm[name] = whole_number(f"algorithm.{name}", algorithm[name])
-    if "warmup_steps" in algorithm:
-        steps = algorithm["warmup_steps"]
-        algorithm["warmup_steps"] = whole_number("algorithm.warmup_steps", steps, least=0)
-    for name in ("step_size", "target_acceptance", "initial_leapfrog_step"):
-        if name in algorithm:
-            algorithm[name] = number(f"algorithm.{name}", algorithm[name])
-    if "clip_dreams" in algorithm:
-        yes_or_no("algorithm.clip_dreams", algorithm["clip_dreams"])
-    if "estimator" in algorithm:
-        check_one_of("algorithm.estimator", algorithm["estimator"], BOUNDS)
-    if "warmup_updates" in algorithm:
-        updates = algorithm["warmup_updates"]
-        algorithm["warmup_updates"] = whole_number("algorithm.warmup_updates", updates, least=0)
-    model = _plain(config.model)
-    check_one_of("model.activation", model["activation"], ACTIVATIONS)
-    check_one_of("model.init.output_bias", model["init"]["output_bias"], OUTPUT_BIASES)
-    model["n_hidden"] = whole_number("model.n_hidden", model["n_hidden"])
-    check_one_of("model.init.scheme", model["init"]["scheme"], SCHEMES)
-    model["init"]["std"] = number("model.init.std", model["init"]["std"], zero=True)
-    if "log_variance_scale" in model["encoder"]:
-        scale = model["encoder"]["log_variance_scale"]
-        model["encoder"]["log_variance_scale"] = number("model.encoder.log_variance_scale", scale)
+    plain = checked({"algorithm": algorithm, "model": _plain(config.model)})
+    algorithm, model = plain["algorithm"], plain["model"]
     return Cell(
         dataset=config.data.name,
         algorithm=algorithm.pop("name"),
-        n_latent=whole_number("model.n_latent", model.pop("n_latent")),
+        n_latent=model.pop("n_latent"),
         n_train=whole_number("data.n_train", config.data.n_train),
         settings={"algorithm": algorithm, "model": model, **_split(config)},
     )
@@ -91,8 +65,7 @@ def _split(config: DictConfig) -> dict[str, str]:
     """Return the split of a data set that has several."""
     if "split" not in config.data:
         return {}
-    check_one_of("data.split", config.data.split, SPLITS[config.data.name])
-    return {"split": config.data.split}
+    return {"split": one_of("data.split", config.data.split, SPLITS[config.data.name])}
 
 
 def job_from(config: DictConfig) -> Job:
@@ -102,7 +75,7 @@ def job_from(config: DictConfig) -> Job:
         raise UserError(f"seeds is how many members to train, at most {MOST_SEEDS}, not {seeds}.")
     threads = whole_number("threads", config.threads, most=MOST_THREADS)
     choose_device(str(config.device))
-    check_one_of("tracking.mode", config.tracking.mode, MODES)
+    one_of("tracking.mode", config.tracking.mode, MODES)
     if config.tracking.mode != "off" and "folder" not in config.tracking:
         raise UserError(
             f"tracking.mode={config.tracking.mode} needs a folder and a project; give "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from reproduce import config
 from reproduce.common import cli
-from reproduce.common.checks import check_one_of, yes_or_no
+from reproduce.common.checks import one_of, yes_or_no
 from reproduce.common.errors import UserError
 from reproduce.common.files import ensure_writable
 from reproduce.common.provenance import provenance
@@ -42,7 +42,7 @@ def main(overrides: Sequence[str]) -> int:
     terminal = cli.console()
     provenance()  # of the code that runs, should somebody edit it meanwhile
     plan = make_plan(arguments, terminal)
-    check_one_of("figure.name", plan.settings.figure.name, FINISH)
+    one_of("figure.name", plan.settings.figure.name, FINISH)
     if plan.name in CHECK:
         CHECK[plan.name](plan)
     ensure_writable(plan.folder)

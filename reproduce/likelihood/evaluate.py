@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from reproduce import data
 from reproduce.common import identity
-from reproduce.common.checks import check_number, shown, whole_number, yes_or_no
+from reproduce.common.checks import number, shown, whole_number, yes_or_no
 from reproduce.common.errors import UserError
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store.cell import Cell
@@ -81,7 +81,7 @@ def _of_the_kind_of(default: Any, name: str, value: Any) -> Any:
     if isinstance(default, int):
         return whole_number(setting, value, least=0)
     if isinstance(default, float):
-        check_number(setting, value, zero=True)
+        number(setting, value, zero=True)
     return value
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.common.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 
@@ -56,10 +55,3 @@ def kl_in(
 
 
 BOUNDS: dict[str, Bound] = {"A": sgvb_a, "B": sgvb_b}
-
-
-def bound_named(name: str) -> Bound:
-    """Return estimator `A` or `B`."""
-    if name not in BOUNDS:
-        raise UserError(f"Unknown SGVB estimator {name!r}; choose one of: {', '.join(BOUNDS)}.")
-    return BOUNDS[name]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from reproduce.common.errors import UserError
 from reproduce.models.layers import Role, StackedLinear
 from reproduce.models.random_streams import generator
 
@@ -43,15 +42,6 @@ def initialise(
         mean or the logits (`mean`: the published wake-sleep runs), or none (`zero`: the published
         AEVB runs). The others are zero.
     """
-    if scheme not in SCHEMES:
-        raise UserError(f"Unknown initialisation {scheme!r}; choose one of: {', '.join(SCHEMES)}.")
-    if output_bias not in OUTPUT_BIASES:
-        raise UserError(
-            f"Unknown model.init.output_bias {output_bias!r}; choose one of: "
-            f"{', '.join(OUTPUT_BIASES)}."
-        )
-    if not std >= 0:
-        raise UserError(f"model.init.std must be zero or more, not {std}.")
     layers = [module for module in model.modules() if isinstance(module, StackedLinear)]
     with torch.no_grad():
         for member, seed in enumerate(seeds):

@@ -68,8 +68,6 @@ def run(
     bar
         Whether there is a bar; without it there are lines alone.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"workers must be at least 1, not {workers}.")
     left = [job for job in jobs if _is_left(job)]
     if len(left) < len(jobs):
         console.print(f"{len(jobs) - len(left)} of {len(jobs)} cells are done already.")

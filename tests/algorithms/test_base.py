@@ -5,7 +5,6 @@ import torch
 
 from building import algorithm, parameters
 from reproduce.algorithms.schedule import BLOCK_STEPS
-from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 from reproduce.models.random_streams import generator
@@ -236,11 +235,6 @@ def test_a_member_that_diverges_leaves_the_others_alone(name, images):
     [("step_size", 0.0), ("step_size", math.nan), ("batch_size", 0), ("n_samples", -1),
      ("warmup_steps", -1), ("estimator", "Z")],
 )  # fmt: skip
-def test_impossible_settings_are_refused(setting, value, images):
-    with pytest.raises(UserError, match=setting if setting != "estimator" else "A, B"):
-        algorithm("aevb", images, **{setting: value})
-
-
 def test_dreams_are_clipped_on_request(images):
     built = algorithm("wake_sleep", images, decoder=GaussianDecoder, clip_dreams=True)
     dreamt = []

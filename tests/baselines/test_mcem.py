@@ -7,7 +7,6 @@ from scipy import stats
 
 from baselines.mcem import MonteCarloEM
 from building import autoencoder, parameters
-from reproduce.common.errors import UserError
 from reproduce.data.images import ImageData
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
@@ -157,20 +156,3 @@ def test_curves_show_the_mean_log_joint_since_the_mark(images):
     prior = torch.distributions.Normal(0, 1).log_prob(z).sum(-1)
     log_joint = built.model.decoder.log_likelihood(x, z.unsqueeze(1)).squeeze(1) + prior
     assert torch.allclose(seen[0][0], log_joint.double().mean(1), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"n_leapfrog": 0},
-        {"n_updates": -1},
-        {"chunk": 0},
-        {"target_acceptance": 1.0},
-        {"target_acceptance": 0},
-        {"initial_leapfrog_step": 0.0},
-        {"step_size": 0},
-    ],
-)
-def test_impossible_settings_are_refused(setting, images):
-    with pytest.raises(UserError, match=f"algorithm.{next(iter(setting))}"):
-        mcem(images, **setting)

@@ -192,6 +192,17 @@ def test_an_argument_with_a_default_may_be_added():
             "warmup_steps must be a whole number of zero or more, not -1",
         ),
         ("algorithm=mcem +algorithm.chunk=abc", "algorithm.chunk must be a whole number"),
+        ("algorithm=mcem algorithm.n_leapfrog=0", "algorithm.n_leapfrog must be a whole number"),
+        ("algorithm=mcem algorithm.n_updates=0", "algorithm.n_updates must be a whole number"),
+        (
+            "algorithm=mcem algorithm.target_acceptance=1",
+            "algorithm.target_acceptance must lie between 0 and 1, not 1",
+        ),
+        (
+            "algorithm=mcem +algorithm.initial_leapfrog_step=0",
+            "algorithm.initial_leapfrog_step must be a number greater than zero, not 0",
+        ),
+        ("model.init.scheme=some", "model.init.scheme cannot be 'some'; choose one of: normal"),
         (
             "algorithm=wake_sleep +algorithm.clip_dreams=no",
             "algorithm.clip_dreams must be true or false, not 'no'",
@@ -220,7 +231,7 @@ def test_an_argument_with_a_default_may_be_added():
         ("model.n_hidden=0", "model.n_hidden must be a whole number greater than zero, not 0"),
         ("model.n_latent=", "model.n_latent must be a whole number greater than zero, not ''"),
         ("model.init.std=inf", "model.init.std must be a number of zero or more, not inf"),
-        ("algorithm.estimator=[A]", "algorithm.estimator cannot be"),
+        ("algorithm.estimator=[A]", r"algorithm.estimator cannot be .*; choose one of: A, B"),
         ("", "'' cannot be read as key=value"),
         ("=3", "'=3' names no setting"),
         ("model=3", "Unknown model 3; choose one of: mlp"),

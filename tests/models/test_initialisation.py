@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from building import autoencoder
-from reproduce.common.errors import UserError
 from reproduce.models.decoders import GaussianDecoder
 from reproduce.models.initialisation import initialise
 
@@ -51,12 +50,3 @@ def test_a_member_starts_alike_in_any_company():
     for stacked, single in zip(together.parameters(), alone.parameters(), strict=True):
         assert torch.equal(stacked[1:], single)
         assert not stacked.any() or not torch.equal(stacked[0], stacked[1])
-
-
-def test_bad_settings_are_refused():
-    with pytest.raises(UserError, match="choose one of: normal, fan_in"):
-        initialise(wide(), (0, 1), "xavier", 0.01)
-    with pytest.raises(UserError, match="'some'; choose one of: normal, mean, zero"):
-        initialise(wide(), (0, 1), "normal", 0.01, "some")
-    with pytest.raises(UserError, match="std"):
-        initialise(wide(), (0, 1), "normal", -1.0)

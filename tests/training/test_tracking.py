@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 from reproduce import config
-from reproduce.common.errors import UserError
 from reproduce.store.store import Store
 from reproduce.training import loop as training
 from reproduce.training import tracking
@@ -87,9 +86,3 @@ def test_a_full_folder_is_not_silent(tmp_path, monkeypatch, capfd):
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("W&B's run ")
     assert "`make dashboard`" in line
-
-
-def test_unknown_mode_lists_the_valid_ones(tmp_path):
-    this = job(tmp_path, "tracking=off")
-    with pytest.raises(UserError, match="online, offline, off"):
-        member_runs({**this.tracking, "mode": "sometimes"}, this.cell, {0: []})

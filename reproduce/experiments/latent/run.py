@@ -30,7 +30,7 @@ from reproduce.common.provenance import provenance
 from reproduce.data.images import ImageData
 from reproduce.experiments.latent import picture as latent
 from reproduce.models.autoencoder import Autoencoder
-from reproduce.models.bounds import Bound, bound_named, sgvb_b
+from reproduce.models.bounds import BOUNDS, Bound, sgvb_b
 from reproduce.models.random_streams import generator
 from reproduce.store.cell import Cell
 from reproduce.store.load import load_members, trains_encoder
@@ -139,7 +139,7 @@ def diagnose_store(
             terminal.print(f"{name} is left out: {error}", style="yellow")
             continue
         x = images.test[:N_POINTS].float() * images.scale
-        estimator = bound_named(str(cell.settings["algorithm"].get("estimator", "B")))
+        estimator = BOUNDS[cell.settings["algorithm"].get("estimator", "B")]
         found = diagnose(model, x, bound=estimator)
         samples = [int(store.manifest(cell, seed).get("samples", 0)) for seed in seeds]
         rows = rows_of(cell, seeds, samples, images, found)

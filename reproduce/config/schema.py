@@ -1,0 +1,49 @@
+"""What each setting of a cell may be: checked here, once, before anything is built of it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from reproduce.common.checks import number, one_of, share, whole_number, yes_or_no
+from reproduce.models.bounds import BOUNDS
+from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
+from reproduce.models.layers import ACTIVATIONS
+
+Check = Callable[[str, Any], Any]
+_zero_or_more = partial(whole_number, least=0)
+
+SETTINGS: Mapping[str, Check] = {
+    "algorithm.step_size": number,
+    "algorithm.batch_size": whole_number,
+    "algorithm.warmup_steps": _zero_or_more,
+    "algorithm.n_samples": whole_number,
+    "algorithm.estimator": partial(one_of, options=BOUNDS),
+    "algorithm.clip_dreams": yes_or_no,
+    "algorithm.n_leapfrog": whole_number,
+    "algorithm.n_updates": whole_number,
+    "algorithm.warmup_updates": _zero_or_more,
+    "algorithm.chunk": whole_number,
+    "algorithm.target_acceptance": share,
+    "algorithm.initial_leapfrog_step": number,
+    "model.n_latent": whole_number,
+    "model.n_hidden": whole_number,
+    "model.activation": partial(one_of, options=ACTIVATIONS),
+    "model.encoder.log_variance_scale": number,
+    "model.init.scheme": partial(one_of, options=SCHEMES),
+    "model.init.std": partial(number, zero=True),
+    "model.init.output_bias": partial(one_of, options=OUTPUT_BIASES),
+}
+"""By dotted name. A user's own algorithm may lack some, and have others, which are its own to
+check."""
+
+
+def checked(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings with every value in its type: 1e2 of a whole number is 100."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found[key] = checked(value, f"{name}.")
+        else:
+            found[key] = SETTINGS[name](name, value) if name in SETTINGS else value
+    return found
