@@ -230,11 +230,6 @@ def test_a_member_that_diverges_leaves_the_others_alone(name, images):
     assert torch.equal(built.running_sum[1], healthy.running_sum[1])
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("step_size", 0.0), ("step_size", math.nan), ("batch_size", 0), ("n_samples", -1),
-     ("warmup_steps", -1), ("estimator", "Z")],
-)  # fmt: skip
 def test_dreams_are_clipped_on_request(images):
     built = algorithm("wake_sleep", images, decoder=GaussianDecoder, clip_dreams=True)
     dreamt = []
