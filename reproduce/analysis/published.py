@@ -1,5 +1,6 @@
 """The paper's own curves, exact to three decimals, and values on a curve between its marks."""
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -104,6 +105,11 @@ def load_published(
         One row per published point: `dataset`, `n_latent`, (`figure3` only) `n_train`,
         `algorithm`, `split`, `samples`, `value`.
     """
+    return _curves(figure, folder).copy()
+
+
+@cache
+def _curves(figure: Literal["figure2", "figure3"], folder: Path) -> pd.DataFrame:
     frame = load_vertices(figure, folder)
     if figure == "figure2":
         curve = ["dataset", "n_latent", "algorithm", "split"]
