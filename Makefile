@@ -8,7 +8,6 @@ export DATA_DIR  # read by conf/config.yaml
 METHODS ?=
 export METHODS  # folders of methods of your own, see docs/add-a-method.md
 ARGS ?=
-GROWTH_ARGS ?=
 FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
 ABLATION ?= initial_scale
@@ -18,14 +17,21 @@ RESULTS ?= results
 MINUTES ?= 25
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
-PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
-	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+SUPPORTED := -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do $$p $(SUPPORTED) && echo $$p && break; done)
+
+VARIABLES := BUDGET SEEDS DATA_DIR METHODS ARGS FIGURE2_ESTIMATOR SELECTION ABLATION SWEEP LAUNCHER RESULTS MINUTES PIP_ARGS PYTHON
+UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES,$(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name))))
+ifneq ($(strip $(UNKNOWN)),)
+$(error there is no variable $(UNKNOWN); choose from: $(VARIABLES))
+endif
 
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.installed-bench
-FOLDER = $(if $(filter-out results,$(RESULTS)),'results=$(RESULTS)')
+# Quoted for Hydra within quotes for the shell: a folder's name is taken as it is typed.
+FOLDER = $(if $(filter-out results,$(RESULTS)),'results="$(RESULTS)"')
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 .PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
@@ -38,7 +44,8 @@ help: ## List the targets
 install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or set PYTHON=/path/to/python." >&2; exit 2; }
+	@test -n "$(PYTHON)" && $(PYTHON) $(SUPPORTED) || { echo "error: $(or $(PYTHON),no Python found) is not Python 3.11, 3.12 or 3.13 with venv; install one or set PYTHON=/path/to/python." >&2; exit 2; }
+	@test ! -x $(PY) || $(PY) $(SUPPORTED) || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@
@@ -85,10 +92,9 @@ report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
 	$(PY) -m reproduce dashboard $(FOLDER) $(ARGS)
 
-bench: $(PEERS) ## Measure training beside PyTorch, Lightning, JAX and Pyro; estimators; growth
+bench: $(PEERS) ## Measure training next to PyTorch, Lightning, JAX and Pyro; and the estimators
 	$(PY) -m benchmarks.bench $(ARGS)
 	$(PY) -m benchmarks.likelihood
-	$(PY) -m studies.growth $(GROWTH_ARGS)
 
 install-bench: $(PEERS) ## Add to .venv the peers that `make bench` measures: JAX and Pyro
 
