@@ -1,0 +1,194 @@
+"""Generated numbers of README.md and docs/: `python docs/tables.py` writes them into the pages.
+
+A table or a number that comes from a committed result stands between `<!-- name -->` and
+`<!-- /name -->`; `GENERATED` has what belongs there. A test compares, so prose is free to change.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from reproduce.common.markdown import aligned
+from reproduce.experiments.replay import first_hook
+from reproduce.experiments.replay.run import _hook_table, _likelihood_table
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "results" / "reference"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+MARKED = re.compile(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", re.DOTALL)
+
+PROGRAMS = {
+    "ours_1": "this repository, 1 seed (one thread)",
+    "ours_4": "this repository, 4 seeds (two processes of one thread)",
+    "ours_8": "this repository, 8 seeds (two processes of one thread)",
+    "ours_1_compiled": "this repository, 1 seed, `compile=true` (one thread)",
+    "ours_4_compiled": "**this repository, 4 seeds, `compile=true`** (two processes of one thread)",
+    "pytorch": "idiomatic PyTorch loop (two threads)",
+    "pytorch_compiled": "the same, model and loss by `torch.compile` (two threads)",
+    "lightning": "idiomatic Lightning (two threads)",
+    "lightning_processes": "the same, two models in two processes of one thread",
+    "pyro": "Pyro SVI (two threads)",
+    "jax_1": "JAX, jit + scan, 1 model (two threads)",
+    "jax_4": "JAX, jit + scan, vmap over 4 (two threads)",
+    "jax_processes": "JAX, jit + scan, two models in two processes of one thread",
+    "ceiling_processes": "the ceiling: the five large matrix products of a step alone, by MKL",
+    "ceiling_onednn": "the same by oneDNN",
+}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return json.loads((REFERENCE / name).read_text(encoding="utf-8"))
+
+
+def _speed(program: str) -> float:
+    return _json("bench.json")[program]["samples_per_second"]
+
+
+def speeds() -> str:
+    """All programs of `make bench`, a row each."""
+    bench = _json("bench.json")
+    rows = [["program", "samples/s", "× Lightning", "of the ceiling", "peak memory"]]
+    for name, title in PROGRAMS.items():
+        found = bench[name]
+        rows.append(
+            [title, f"{found['samples_per_second']:,.0f}", f"{found['over_lightning']:.2f}",
+             f"{100 * found['of_ceiling']:.0f} %", f"{found['peak_memory_mib']:,.0f} MiB"]
+        )  # fmt: skip
+    return aligned(rows, right=(1, 2, 3, 4))
+
+
+def speed_targets() -> str:
+    """The targets that were set, beside what each machine reached with four seeds."""
+    intel, amd, avx2 = (_json(f"bench{name}.json") for name in ("", "_amd", "_avx2"))
+    plain = {
+        "over_lightning": intel["ours_4"]["over_lightning"],
+        "over_jax": _speed("ours_4") / max(_speed("jax_1"), _speed("jax_4")),
+        "over_jax_processes": _speed("ours_4") / _speed("jax_processes"),
+        "of_ceiling": intel["ours_4"]["of_ceiling"],
+    }
+    titles = {
+        "over_lightning": "× idiomatic Lightning",
+        "over_jax": "× the better JAX program of one process",
+        "over_jax_processes": "× two JAX processes of one thread",
+        "of_ceiling": "share of the ceiling",
+    }
+    rows = [["four seeds on two cores", "target", "Intel, `compile=true`", "Intel",
+             "AMD with AVX-512", "AMD with AVX2"]]  # fmt: skip
+    for key, title in titles.items():
+        reached = [intel["bars"][key]["reached"], plain[key]]
+        reached += [one["bars"].get(key, {}).get("reached") for one in (amd, avx2)]
+        shown = ["" if value is None else f"{value:.2f}" for value in reached]
+        rows.append([title, str(intel["bars"][key]["at_least"]), *shown])
+    return aligned(rows, right=range(1, 6))
+
+
+def processes() -> str:
+    """Four seeds of ours beside two processes of the peers that a user starts by hand."""
+    rows = [["two processes of one thread", "`compile=true`", "default"]]
+    for peer, title in (("lightning", "× two Lightning processes"), ("jax", "× two JAX processes")):
+        times = [_speed(ours) / _speed(f"{peer}_processes") for ours in ("ours_4_compiled", "ours_4")]
+        rows.append([title, *(f"{value:.2f}" for value in times)])
+    return aligned(rows, right=(1, 2))
+
+
+def likelihood_speeds() -> str:
+    """Images a second of importance sampling, ours and plain loops."""
+    runs = _json("bench_likelihood.json")["runs"]
+    titles = {
+        "ours": "ours, proposal from the encoder",
+        "ours_modes": "ours, proposal from searched modes (the default)",
+        "loop": "a loop over images, all samples at once",
+        "loop_100": "a loop over images, 100 samples at a time",
+    }
+    rows = [["program", "images/s"], *([t, f"{median(runs[n]):.1f}"] for n, t in titles.items())]
+    return aligned(rows, right=(1,))
+
+
+def growth() -> str:
+    """Exponents of training time."""
+    found = _json("growth.json")["exponents"]
+    rows = [
+        ["time against", "exponent"],
+        ["number of seeds, one thread", f"{found['members']['one_thread']:.2f}"],
+        ["N_z, AEVB", f"{found['n_latent']['aevb']:.2f}"],
+        ["N_z, wake-sleep", f"{found['n_latent']['wake_sleep']:.2f}"],
+        ["N_train, Monte Carlo EM", f"{found['n_train']['mcem']:.2f}"],
+    ]
+    return aligned(rows, right=(1,))
+
+
+def _hooks() -> pd.DataFrame:
+    table = pd.read_csv(REFERENCE / "replay" / "replay.csv")
+    return table[(table["part"] == "first_hook") & (table["split"] == "train")]
+
+
+def _hooks_within(bar: Callable[[Any], float]) -> str:
+    rows = list(_hooks().itertuples())
+    within = sum(abs(row.replayed - row.published) < bar(row) for row in rows)
+    return f"{within} of {len(rows)}"
+
+
+def _without_caption(table: str) -> str:
+    return table.split("\n\n", 1)[1].strip()
+
+
+def _experiment_2() -> str:
+    table = pd.read_csv(REFERENCE / "text" / "figure2" / "paper" / "comparison.csv")
+    ends = table[table["hmc_kde_minus_quadrature"].notna() & (table["samples"] >= 6e7)]
+    ends = ends.sort_values("samples").groupby(["n_train", "algorithm", "split"]).last()
+    return f"{ends['difference'].min():.1f} to {ends['difference'].max():.1f}"
+
+
+def _mnist_with_the_texts_settings() -> str:
+    table = pd.read_csv(REFERENCE / "text" / "figure1" / "desktop" / "comparison.csv")
+    outlier = (table["n_latent"] == 200) & (table["algorithm"] == "wake_sleep")
+    ends = table[(table["dataset"] == "mnist") & ~outlier & (table["samples"] == 1e7)]
+    return f"{ends['difference'].abs().max():.1f}"
+
+
+def _estimator_targets() -> str:
+    return (REFERENCE / "estimators" / "tables.md").read_text("utf-8").split("\n\n")[0].strip()
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "hooks_within_bars": lambda: _hooks_within(
+        lambda row: first_hook.bar(row.dataset, row.n_latent, row.algorithm)
+    ),
+    "hooks_within_half": lambda: _hooks_within(lambda row: 0.5),
+    "first_hooks": lambda: _without_caption(_hook_table(_hooks())),
+    "untrained": lambda: _without_caption(
+        _likelihood_table(pd.read_csv(REFERENCE / "replay" / "likelihoods.csv"))
+    ),
+    "experiment_2": _experiment_2,
+    "mnist_text": _mnist_with_the_texts_settings,
+    "estimator_targets": _estimator_targets,
+    "speeds": speeds,
+    "speed_targets": speed_targets,
+    "processes": processes,
+    "likelihood_speeds": likelihood_speeds,
+    "growth": growth,
+    "million_compiled": lambda: f"{1e6 / _speed('ours_1_compiled'):.0f}",
+    "million_plain": lambda: f"{1e6 / _speed('ours_1'):.0f}",
+}
+"""From a name between markers to what belongs there."""
+
+
+def filled(text: str) -> str:
+    """Return a page's text with everything between markers generated."""
+
+    def fill(place: re.Match[str]) -> str:
+        value = GENERATED[place[1]]()
+        ends = "\n" if "\n" in value else ""  # a table stands on lines of its own
+        return f"<!-- {place[1]} -->{ends}{value}{ends}<!-- /{place[1]} -->"
+
+    return MARKED.sub(fill, text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
