@@ -91,7 +91,9 @@ def processes() -> str:
     """Four seeds of ours beside two processes of the peers that a user starts by hand."""
     rows = [["two processes of one thread", "`compile=true`", "default"]]
     for peer, title in (("lightning", "× two Lightning processes"), ("jax", "× two JAX processes")):
-        times = [_speed(ours) / _speed(f"{peer}_processes") for ours in ("ours_4_compiled", "ours_4")]
+        times = [
+            _speed(ours) / _speed(f"{peer}_processes") for ours in ("ours_4_compiled", "ours_4")
+        ]
         rows.append([title, *(f"{value:.2f}" for value in times)])
     return aligned(rows, right=(1, 2))
 

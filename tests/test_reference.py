@@ -4,12 +4,13 @@ import json
 import os
 import re
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 import pytest
 
+from docs import tables as generated
 from reproduce import config
+from reproduce.__main__ import VERBS
 from reproduce.commands.tables import tables
 from reproduce.experiments.claims.evidence import gather
 from reproduce.experiments.claims.paper import check_all
@@ -157,82 +158,6 @@ def test_tables_are_what_the_command_prints(folder, at):
     assert table.strip() == tables(TEXT / folder, at).strip()
 
 
-def test_docs_show_the_estimators_table():
-    docs = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
-    printed = (ROOT / "results" / "reference" / "estimators" / "tables.md").read_text("utf-8")
-    assert printed.strip() in docs
-
-
-def test_readme_and_docs_quote_the_speeds_that_were_measured():
-    reference = ROOT / "results" / "reference"
-    bench = json.loads((reference / "bench.json").read_text())
-    older = json.loads((reference / "bench_amd.json").read_text())["bars"]
-    pages = [ROOT / "README.md", ROOT / "docs" / "speed.md"]
-    readme, speed = (" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
-    bars = {name: bar["reached"] for name, bar in bench["bars"].items()}
-    assert list(bars) == ["over_lightning", "over_jax", "over_jax_processes", "of_ceiling"]
-    lightning, jax, jax_processes, ceiling = bars.values()
-    assert f"with `compile=true` {lightning:.1f} × and {jax:.2f} ×. Users" in readme
-    three = f"({lightning:.1f} ×, {jax:.2f} × and {ceiling:.2f}), though over two JAX processes"
-    assert f"{three} it is only {jax_processes:.2f} ×." in readme
-    assert [bar["met"] for bar in bench["bars"].values()] == [True, True, False, True]
-    three = f"{lightning:.2f}, {jax:.2f} and {ceiling:.2f}"
-    assert f"all three are met on this machine: {three}." in speed
-    plain = bench["ours_4"]
-    speeds = {
-        name: bench[name]["samples_per_second"]
-        for name in ("ours_4", "ours_4_compiled", "lightning_processes", "jax_processes")
-    }
-    over_jax = plain["samples_per_second"] / max(
-        bench[name]["samples_per_second"] for name in ("jax_1", "jax_4")
-    )
-    three = f"{plain['over_lightning']:.2f}, {over_jax:.2f} and {plain['of_ceiling']:.2f}"
-    assert f"none is: {three}." in speed
-    by_hand = speeds["ours_4"] / speeds["jax_processes"]
-    said = f"this repository is {jax_processes:.2f} × as fast (we would have liked 1.3), without"
-    assert f"{said} {by_hand:.2f} ×." in speed
-    twice = [speeds[name] / speeds["lightning_processes"] for name in ("ours_4_compiled", "ours_4")]
-    assert "Lightning it leaves behind {:.2f} × and {:.2f} ×.".format(*twice) in speed
-    nearer = f"then it is {twice[1]:.1f} × and {by_hand:.2f} ×, and with `compile=true`"
-    assert f"{nearer} {twice[0]:.1f} × and {jax_processes:.2f} ×." in readme
-    assert f"{plain['over_lightning']:.1f} × as fast as by idiomatic Lightning" in readme
-    assert f"{over_jax:.2f} × as fast as by the better JAX program there" in readme
-    eager, compiled = (
-        round(1e6 / bench[name]["samples_per_second"]) for name in ("ours_1", "ours_1_compiled")
-    )
-    assert f"take {eager} seconds on one core of an Intel Xeon, and {compiled} with" in readme
-    assert f"take {compiled} seconds on one core, compiled" in speed
-    lightning, jax, ceiling = (bar["reached"] for bar in older.values())
-    assert f"nor on AMD's ({lightning:.1f} ×, {jax:.2f} ×, {ceiling:.2f})." in readme
-    assert f"{lightning:.2f} × Lightning, {jax:.2f} × JAX and {ceiling:.2f} of the" in speed
-
-
-def test_readme_and_docs_quote_the_speeds_of_the_estimators_that_were_measured():
-    reference = ROOT / "results" / "reference"
-    runs = json.loads((reference / "bench_likelihood.json").read_text())["runs"]
-    pages = [ROOT / "README.md", ROOT / "docs" / "speed.md"]
-    readme, speed = (" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
-    loop = median(runs["ours_modes"]) / median(runs["loop"])
-    assert f"20 × as fast as a loop over images and is {loop:.1f} ×." in readme
-    shown = [f"{median(runs[name]):.1f}" for name in ("ours", "ours_modes", "loop", "loop_100")]
-    encoder, modes, at_once, in_parts = shown
-    assert f"{encoder} images a second with the encoder as proposal and {modes} with the" in speed
-    assert f"{at_once} for a loop" in speed
-    assert f"and {in_parts} for one that takes 100" in speed
-    gradients, share = median(runs["hmc"]), median(runs["hmc"]) / median(runs["products"])
-    assert f"HMC makes {gradients / 1e3:.0f},000 gradients a second, {share:.0%}" in speed.replace(
-        " %", "%"
-    )
-
-
-def test_docs_quote_how_time_grew():
-    growth = json.loads((ROOT / "results" / "reference" / "growth.json").read_text())["exponents"]
-    speed = " ".join((ROOT / "docs" / "speed.md").read_text(encoding="utf-8").split())
-    assert f"(exponent {growth['members']['one_thread']:.2f} on one thread), hardly" in speed
-    assert f"in proportion to N_train ({growth['n_train']['mcem']:.2f};" in speed
-    assert max(growth["n_latent"].values()) < 0.1  # "hardly with N_z"
-
-
 def test_the_verdicts_are_what_the_command_prints():
     findings = check_all(gather(TEXT))
     printed = f"{details_table(findings)}\n\n{summary_table(findings)}"
@@ -255,34 +180,71 @@ def test_pictures_were_made_from_committed_code(path):
     assert '"dirty": true' not in text
 
 
-def test_links_of_readme_and_docs_lead_somewhere():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
-            file, _, anchor = link.partition("#")
-            if link.startswith("http"):
-                continue
-            target = (page.parent / file) if file else page
-            assert target.exists(), f"{page.name}: {link}"
-            if anchor and target.suffix == ".md":
-                headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
-                slugs = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
-                assert anchor in slugs, f"{page.name}: {link}"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md",
+         *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("studies/*/README.md"))]  # fmt: skip
 
 
-def test_the_table_of_speeds_holds_the_committed_numbers():
-    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
-    bench = json.loads((ROOT / "results" / "reference" / "bench.json").read_text())
-    order = ["ours_1", "ours_4", "ours_8", "ours_1_compiled", "ours_4_compiled", "pytorch",
-             "pytorch_compiled", "lightning", "lightning_processes", "pyro", "jax_1", "jax_4",
-             "jax_processes", "ceiling_processes", "ceiling_onednn"]  # fmt: skip
-    rows = [line.replace("*", "").split("|") for line in text.splitlines() if " MiB |" in line]
-    for name, row in zip(order, rows, strict=True):
-        speed, times, share, memory = (re.sub(r"[^\d.]", "", cell) for cell in row[2:6])
-        found = bench[name]
-        assert int(speed) == round(found["samples_per_second"])
-        assert float(times) == pytest.approx(found["over_lightning"], abs=0.0051)
-        assert float(share) == pytest.approx(100 * found["of_ceiling"], abs=0.51)
-        assert int(memory) == round(found["peak_memory_mib"])
+def each_page(test):
+    return pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))(test)
+
+
+@each_page
+def test_tables_and_numbers_between_markers_are_generated(page):
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<!-- ") == 2 * len(generated.MARKED.findall(text))
+    assert generated.filled(text) == text, "python docs/tables.py writes them"
+
+
+def test_every_generated_value_stands_somewhere_and_replaces_another():
+    pages = [page.read_text(encoding="utf-8") for page in generated.PAGES]
+    found = {place[1] for text in pages for place in generated.MARKED.finditer(text)}
+    assert found == set(generated.GENERATED)
+    text = "ours end <!-- mnist_text -->0.0<!-- /mnist_text --> nats off"
+    assert generated.filled(text) == "ours end <!-- mnist_text -->4.2<!-- /mnist_text --> nats off"
+
+
+def heading_anchors(page):
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if link.startswith("http"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file) if file else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in heading_anchors(target), link
+
+
+@each_page
+def test_commands_and_files_that_are_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"(?<![\w./-])reproduce ([a-z][a-z-]+) (?=[a-z.]+=|-)", text)
+    assert set(named) <= set(VERBS)
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z][a-z0-9-]*)", text, re.M)) <= targets
+    for module in re.findall(r"python -m ((?:reproduce|benchmarks|studies)(?:\.[a-z_]+)*)", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+    files = r"\b((?:reproduce|baselines|benchmarks|tests|conf|studies)/[\w/]+\.(?:py|yaml))"
+    for file in re.findall(files, text):
+        assert (ROOT / file).exists(), file
+
+
+def test_the_trees_name_every_room():
+    readme, built = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("README.md", "docs/how-it-is-built.md")
+    )
+    rooms = {path.parent.name for path in ROOT.glob("reproduce/*/__init__.py")}
+    experiments = {path.parent.name for path in ROOT.glob("reproduce/experiments/*/__init__.py")}
+    assert {room for room in rooms if f"  {room}/ " not in readme} == set()
+    assert {room for room in rooms | experiments if f"  {room}/ " not in built} == set()
+    assert len(readme.splitlines()) <= 150
 
 
 def test_compiled_curves_are_as_near_to_uncompiled_ones_as_the_docs_say():
