@@ -230,7 +230,7 @@ def test_commands_and_files_that_are_named_exist(page):
     for module in re.findall(r"python -m ((?:reproduce|benchmarks|studies)(?:\.[a-z_]+)*)", text):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
-    files = r"\b((?:reproduce|baselines|benchmarks|tests|conf|studies)/[\w/]+\.(?:py|yaml))"
+    files = r"\b((?:reproduce|baselines|benchmarks|tests|conf|studies)/[a-z0-9_/]+\.(?:py|yaml))"
     for file in re.findall(files, text):
         assert (ROOT / file).exists(), file
 
