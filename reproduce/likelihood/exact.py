@@ -13,7 +13,15 @@ from scipy import integrate
 from torch import Tensor
 
 from reproduce.likelihood.target import Target
-from reproduce.models.decoders import NoiseKind
+from reproduce.models.decoders import (
+    AnyImages,
+    AnyLatents,
+    Images,
+    Latents,
+    LogLikelihood,
+    NoiseKind,
+    SharedLatents,
+)
 from reproduce.models.gaussian import LOG_2PI, standard_normal_log_prob
 from reproduce.models.random_streams import generator
 
@@ -56,27 +64,17 @@ class LinearGaussian:
         """The model as an estimator takes it."""
         return Target(self, len(self.weight), self.weight.shape[1])
 
-    def mean(
-        self, z: Float[Tensor, "member *batch latent"]
-    ) -> Float[Tensor, "member *batch pixel"]:
+    def mean(self, z: AnyLatents) -> AnyImages:
         """E[x|z]."""
         flat = torch.baddbmm(self.bias, z.flatten(1, -2), self.weight)
         return flat.unflatten(1, z.shape[1:-1])
 
-    def log_likelihood(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def log_likelihood(self, x: Images, z: Latents) -> LogLikelihood:
         """log N(x; W z + b, std² I)."""
         squared = (x.unsqueeze(1) - self.mean(z)).square().sum(-1)
         return self._log_normal(squared, x.shape[-1])
 
-    def shared_log_likelihood(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def shared_log_likelihood(self, x: Images, z: SharedLatents) -> LogLikelihood:
         """The same for every datapoint under every sample."""
         exactly = "donot_use_mm_for_euclid_dist"  # products would cancel digits
         distance = torch.cdist(self.mean(z), x, compute_mode=exactly)
@@ -86,11 +84,7 @@ class LinearGaussian:
         constant = n_pixels * (LOG_2PI + 2 * math.log(self.std))
         return -0.5 * (squared / self.std**2 + constant)
 
-    def sample(
-        self,
-        z: Float[Tensor, "member *batch latent"],
-        noise: Float[Tensor, "member *batch pixel"],
-    ) -> Float[Tensor, "member *batch pixel"]:
+    def sample(self, z: AnyLatents, noise: AnyImages) -> AnyImages:
         """Draw x = W z + b + std * noise."""
         return self.mean(z) + self.std * noise
 
@@ -132,25 +126,15 @@ class Square:
         """The model as an estimator takes it."""
         return Target(self, self.n_members, self.n_latent)
 
-    def mean(
-        self, z: Float[Tensor, "member *batch latent"]
-    ) -> Float[Tensor, "member *batch pixel"]:
+    def mean(self, z: AnyLatents) -> AnyImages:
         """E[x|z]."""
         return z.square()
 
-    def log_likelihood(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def log_likelihood(self, x: Images, z: Latents) -> LogLikelihood:
         """log N(x; z², std² I)."""
         return self._log_normal(x.unsqueeze(1) - z.square())
 
-    def shared_log_likelihood(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def shared_log_likelihood(self, x: Images, z: SharedLatents) -> LogLikelihood:
         """The same for every datapoint under every sample."""
         return self._log_normal(x.unsqueeze(1) - z.square().unsqueeze(2))
 
@@ -158,11 +142,7 @@ class Square:
         standardised = difference / self.std
         return standard_normal_log_prob(standardised) - self.n_latent * math.log(self.std)
 
-    def sample(
-        self,
-        z: Float[Tensor, "member *batch latent"],
-        noise: Float[Tensor, "member *batch pixel"],
-    ) -> Float[Tensor, "member *batch pixel"]:
+    def sample(self, z: AnyLatents, noise: AnyImages) -> AnyImages:
         """Draw x = z² + std * noise."""
         return z.square() + self.std * noise
 

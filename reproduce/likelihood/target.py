@@ -9,7 +9,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reproduce.models.autoencoder import Autoencoder
-from reproduce.models.decoders import NoiseKind
+from reproduce.models.decoders import (
+    AnyImages,
+    AnyLatents,
+    Images,
+    Latents,
+    LogLikelihood,
+    NoiseKind,
+    SharedLatents,
+)
 from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 
 Progress = Callable[[int], None]
@@ -25,33 +33,19 @@ class Likelihood(Protocol):
 
     noise_kind: ClassVar[NoiseKind]
 
-    def mean(
-        self, z: Float[Tensor, "member *batch latent"]
-    ) -> Float[Tensor, "member *batch pixel"]:
+    def mean(self, z: AnyLatents) -> AnyImages:
         """E[x|z]."""
         ...
 
-    def log_likelihood(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def log_likelihood(self, x: Images, z: Latents) -> LogLikelihood:
         """log p(x|z) in nats; each datapoint has latent samples of its own."""
         ...
 
-    def shared_log_likelihood(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def shared_log_likelihood(self, x: Images, z: SharedLatents) -> LogLikelihood:
         """log p(x|z) in nats of every datapoint under every one of the shared samples."""
         ...
 
-    def sample(
-        self,
-        z: Float[Tensor, "member *batch latent"],
-        noise: Float[Tensor, "member *batch pixel"],
-    ) -> Float[Tensor, "member *batch pixel"]:
+    def sample(self, z: AnyLatents, noise: AnyImages) -> AnyImages:
         """Draw x ~ p(x|z) from noise of the kind that the model names."""
         ...
 
@@ -88,11 +82,7 @@ class Target:
         encoder = model.encoder if has_encoder else None
         return cls(model.decoder, model.n_members, model.n_latent, device, encoder, name)
 
-    def log_joint(
-        self,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member sample batch"]:
+    def log_joint(self, x: Images, z: Latents) -> LogLikelihood:
         """log p(x, z) in nats."""
         if not torch.is_grad_enabled() and self.device.type == "cpu":
             parts = z.split(max(1, CACHED // z.shape[2]), 1)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.models.layers import memberwise
+from reproduce.models import kernels
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -30,7 +30,7 @@ class DiagonalGaussian:
 
     def __post_init__(self) -> None:
         """Work out the standard deviation, once for all uses."""
-        object.__setattr__(self, "std", memberwise(torch.exp, 0.5 * self.log_variance))
+        object.__setattr__(self, "std", kernels.exp(0.5 * self.log_variance))
 
     def sample(
         self, noise: Float[Tensor, "member sample batch dimension"]
@@ -53,7 +53,7 @@ class DiagonalGaussian:
 
 def normal_log_prob(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Log density of a diagonal Gaussian in nats, summed over the last axis."""
-    squared = (value - mean).square() * memberwise(torch.exp, -log_variance)
+    squared = (value - mean).square() * kernels.exp(-log_variance)
     return -0.5 * (squared + log_variance + LOG_2PI).sum(-1)
 
 

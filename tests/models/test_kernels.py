@@ -1,4 +1,4 @@
-"""Products of stacks against float64, with their gradients, at the sizes of the experiments."""
+"""Kernels against their plain forms, with gradients: products at the sizes of the experiments."""
 
 import pytest
 import torch
@@ -17,6 +17,42 @@ def closest(found, exact):
     """Rounding errors beside the size of the products, in units of float32's precision."""
     scale = exact.abs().max()
     return ((found.double() - exact).abs().max() / scale / torch.finfo(torch.float32).eps).item()
+
+
+def plain_bernoulli(logits, x):
+    y = torch.sigmoid(logits)
+    return (x * y.log() + (1 - x) * (1 - y).log()).sum(-1)
+
+
+PLAIN_FORMS = {
+    "exp": (kernels.exp, torch.exp),
+    "sigmoid": (kernels.sigmoid, torch.sigmoid),
+    "tanh": (lambda x: kernels.tanh_(x.clone()), torch.tanh),
+    "softplus": (kernels.softplus, lambda x: torch.log1p(torch.exp(x))),
+    "bernoulli": (
+        lambda x: kernels.bernoulli_log_likelihood(x, (x.detach() > 0).to(x) * 0.7),
+        lambda x: plain_bernoulli(x, (x.detach() > 0).to(x) * 0.7),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN_FORMS)
+@pytest.mark.parametrize("pixels", [1, 7, 12, 64, 784])  # folded not at all to three times
+def test_elementwise_kernels_equal_their_plain_forms(name, pixels):
+    kernel, plain = PLAIN_FORMS[name]
+    x = stack(3, 2, 5, pixels).double().mul_(2).requires_grad_()
+    found, expected = kernel(x), plain(x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    direction = stack(*found.shape, seed=1).double()
+    gradients = [torch.autograd.grad(y, x, direction)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PLAIN_FORMS)
+def test_elementwise_kernels_round_each_member_as_if_alone(name):
+    kernel, _ = PLAIN_FORMS[name]
+    x = stack(3, 1, 5, 13)  # of which vectors leave a few elements over
+    assert torch.equal(kernel(x)[1:2], kernel(x[1:2]))
 
 
 serves = kernels._probed.__wrapped__
