@@ -1,8 +1,8 @@
-"""The wake-sleep algorithm (Hinton et al. 1995), as the paper compares with it (section 4).
+"""The wake-sleep algorithm (Hinton, Dayan, Frey & Neal 1995), the paper's baseline (section 4).
 
-Wake: z ~ q(z|x), and the decoder ascends log p(x|z). Sleep: z ~ p(z) and x ~ p(x|z) are dreamt
-with the decoder just updated, and the encoder ascends log q(z|x). One wake and one sleep batch
-together count as one batch of samples.
+Wake: z ~ q(z|x) for a minibatch of images x, and the decoder ascends log p(x|z). Sleep: z ~ p(z)
+and x ~ p(x|z) are dreamt by the decoder just updated, and the encoder ascends log q(z|x). A wake
+and a sleep batch together count as one batch of samples.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ class WakeSleep(Algorithm):
     Parameters
     ----------
     clip_dreams
-        Clip dreamt pixels to [0, 1], as the author's later code does. The default, as in his
-        2013 code, does not.
+        Clip dreamt pixels to [0, 1], as the author's later code does. His 2013 code, like the
+        default, does not.
     **settings
         As for `Algorithm`.
     """
@@ -41,7 +41,7 @@ class WakeSleep(Algorithm):
         return [self.adagrad(self.model.decoder), self.adagrad(self.model.encoder)]
 
     def noise_shapes(self) -> dict[str, tuple[NoiseKind, tuple[int, ...]]]:
-        """Add to the posterior's noise what dreams are made of."""
+        """The posterior's noise, and the prior's and the pixels' for one dream per datapoint."""
         latent = (1, self.batch_size, self.model.n_latent)
         pixel = (1, self.batch_size, self.train_images.shape[1])
         return {
@@ -54,19 +54,25 @@ class WakeSleep(Algorithm):
         self, x: Float[Tensor, "member batch pixel"], noise: Noise
     ) -> Float[Tensor, " member"]:
         """A wake step on `x`, then a sleep step on a dream; return the wake batch's bound."""
+        # Wake. No gradient flows into the encoder: z is data for the decoder, where AEVB would
+        # differentiate through z = mean + std * noise (eq. 10).
         with torch.no_grad():
             posterior = self.model.encoder(x)
             z = posterior.sample(noise["posterior"])
             divergence = kl_in(self.estimator, posterior, z)
         log_likelihood = wake_objective(self.model.decoder, x, z)
-        self.descend(-log_likelihood.sum(), DECODER)
+        self.adagrad_step(-log_likelihood.sum(), DECODER)
 
+        # Sleep. The encoder learns to invert dreams: it descends KL(p(z|x) || q(z|x)) on average
+        # over x ~ p(x), not the KL(q || p) of the bound (eq. 1). So the two phases together
+        # optimise no single objective (section 4).
         with torch.no_grad():
             dreamt_z = noise["prior"]
             dreamt_x = self.model.decoder.sample(dreamt_z, noise["pixel"])
             if self.clip_dreams:
                 dreamt_x.clamp_(0, 1)
-        self.descend(-sleep_objective(self.model.encoder, dreamt_x, dreamt_z).sum(), ENCODER)
+        self.adagrad_step(-sleep_objective(self.model.encoder, dreamt_x, dreamt_z).sum(), ENCODER)
+        # The wake batch's variational bound (eq. 3): no phase ascends it, but curves show it.
         return (log_likelihood.detach() - divergence).mean(1)
 
 
@@ -75,7 +81,7 @@ def wake_objective(
     x: Float[Tensor, "member batch pixel"],
     z: Float[Tensor, "member sample batch latent"],
 ) -> Float[Tensor, "member batch"]:
-    """log p(x|z) for z inferred awake, in nats, averaged over samples of z."""
+    """log p(x|z) in nats, averaged over the samples z ~ q(z|x) of an image x."""
     return decoder.log_likelihood(x, z).mean(1)
 
 

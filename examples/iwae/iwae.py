@@ -1,8 +1,8 @@
-"""The importance-weighted autoencoder (Burda, Grosse & Salakhutdinov 2015), as a method of yours.
+"""The importance-weighted autoencoder (Burda, Grosse & Salakhutdinov 2015), as an added method.
 
     make figure1 METHODS=examples/iwae ARGS='figure.algorithms=[aevb,wake_sleep,iwae]'
 
-docs/add-a-method.md goes through this file.
+docs/add-a-method.md explains this file.
 """
 
 import math
@@ -15,7 +15,7 @@ from reproduce.models.bounds import log_weights
 
 
 class IWAE(Algorithm):
-    """Ascends the importance-weighted bound with K = `n_samples` samples a datapoint."""
+    """Ascends the importance-weighted bound with K = `n_samples` samples per datapoint."""
 
     def step(
         self, x: Float[Tensor, "member batch pixel"], noise: Noise
@@ -26,7 +26,7 @@ class IWAE(Algorithm):
         methods show the same quantity.
         """
         log_weight = log_weights(self.model, x, noise["posterior"])
-        self.descend(-importance_weighted_bound(log_weight).sum())
+        self.adagrad_step(-importance_weighted_bound(log_weight).sum())
         return log_weight.detach().mean((1, 2))
 
 

@@ -1,1 +1,1 @@
-"""The base class of all methods, AEVB, Adagrad and what makes their steps fast."""
+"""The base class of all methods; AEVB; Adagrad; compiled steps and CUDA graphs."""

@@ -1,4 +1,4 @@
-"""Adagrad with the weight prior, as in the paper."""
+"""Adagrad (Duchi, Hazan & Singer 2011, JMLR 12, p. 2121) with the paper's weight prior."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,18 +16,20 @@ class Adagrad(torch.optim.Adagrad):
     Parameters
     ----------
     module
-        Whose parameters are trained; those named `weight` are matrices.
+        The module to train; its parameters named `weight` are matrices.
     step_size
         Eta (Kingma & Welling 2013, section 5).
     prior
         M/N. The prior N(0, I) on matrices adds (M/N) log p(theta) to the sum of a minibatch's
-        bounds (section 5), whose gradient -(M/N) theta is exactly a weight decay of M/N.
+        bounds (section 5). Its gradient -(M/N) theta is a weight decay of exactly M/N.
     """
 
     def __init__(self, module: nn.Module, step_size: float, prior: float) -> None:
         named = list(module.named_parameters())
         matrices = [parameter for name, parameter in named if name.endswith("weight")]
         biases = [parameter for name, parameter in named if not name.endswith("weight")]
+        # Epsilon lies under the root, G + 1e-8. torch adds its `eps` outside, so ours is 0 and G
+        # starts at 1e-8 instead: the same numbers.
         fused = _fused_runs_on(matrices[0].device)
         super().__init__(
             [{"params": matrices, "weight_decay": prior}, {"params": biases}],
@@ -39,26 +41,27 @@ class Adagrad(torch.optim.Adagrad):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over sums and settings, but not the kernels of the device that they were made on."""
+        """Load sums and settings, but keep this device's choice of kernels."""
         own = {name: self.param_groups[0][name] for name in ("fused", "foreach")}
         groups = [{**group, **own} for group in state_dict["param_groups"]]
         super().load_state_dict({**state_dict, "param_groups": groups})
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What is trained, in the order in which `update` takes gradients."""
+        """All trained parameters, in the order in which `update` takes gradients."""
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor | None]) -> None:
         """Take one step along `gradients`; a parameter whose gradient is None stays as it is.
 
-        The same arithmetic as `step`, without its bookkeeping, which on a CPU takes as long as
-        the arithmetic, and without gradients kept in the parameters.
+        The arithmetic is that of `step`. Left out are its bookkeeping, which on a CPU takes as long
+        as the arithmetic, and the copies of gradients in `parameter.grad`.
         """
         rest = iter(gradients)
-        compiling = torch.compiler.is_compiling()  # which fuses by itself
+        compiling = torch.compiler.is_compiling()  # a compiled step is fused by the compiler
         for group in self.param_groups:
+            # A parameter without a gradient is left out of both sides: not even its weight decays.
             used = [(p, g) for p, g in zip(group["params"], rest, strict=False) if g is not None]
             adagrad(
                 [parameter for parameter, _ in used],
@@ -76,7 +79,7 @@ class Adagrad(torch.optim.Adagrad):
 
 
 def _fused_runs_on(device: torch.device) -> bool:
-    """Tell whether this build of torch has the fused kernel for `device`."""
+    """Whether this build of torch has the fused kernel for `device`."""
     probe = nn.Parameter(torch.zeros(1, device=device))
     probe.grad = torch.zeros(1, device=device)
     try:

@@ -13,6 +13,8 @@ class AEVB(Algorithm):
         self, x: Float[Tensor, "member batch pixel"], noise: Noise
     ) -> Float[Tensor, " member"]:
         """One Adagrad step on the sum of the minibatch's bounds and the weight prior."""
-        bound = self.bound(x, noise["posterior"])
-        self.descend(-bound.sum())
+        bound = self.bound(x, noise["posterior"])  # eq. 6 or 7, of each datapoint
+        # One loss for the whole stack: members share nothing, so the gradient of the sum is each
+        # member's own. It reaches the encoder through z = mean + std * noise (eq. 10).
+        self.adagrad_step(-bound.sum())
         return bound.detach().mean(1)

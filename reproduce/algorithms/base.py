@@ -1,9 +1,8 @@
 """The base of every algorithm: stacked members trained by one Lightning module.
 
-An algorithm says how one minibatch step changes the parameters (`step`) and what bound its
-curves show (`bound`). The base owns the rest: random streams, minibatches, Adagrad with warm-up
-and weight prior, the running mean of the training bound, evaluation, and the stop of members
-that diverge.
+An algorithm says how one minibatch step changes the parameters (`step`) and which bound its
+curves show (`bound`). The base does the rest: random streams, minibatches, Adagrad with warm-up
+and weight prior, the running mean of the training bound, and evaluation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +39,9 @@ class Algorithm(pl.LightningModule):
     model
         The stack; member r belongs to `seeds[r]`.
     images
-        The data set. It stays on the device as bytes.
+        The data set, kept on the device as bytes.
     seeds
-        One for each member; they name all random streams.
+        One per member; they name all random streams.
     step_size
         Adagrad's eta (Kingma & Welling 2013, section 5).
     warmup_steps
@@ -50,16 +49,16 @@ class Algorithm(pl.LightningModule):
     batch_size
         M, the images in a minibatch.
     n_samples
-        L, the samples of z a datapoint.
+        L, the samples of z per datapoint.
     estimator
         The SGVB estimator, `A` or `B`.
     """
 
     trains_encoder: ClassVar[bool] = True
     """Whether q(z|x) means anything after training."""
-    graphs_allowed: ClassVar[bool] = True
-    """Whether `step` may be compiled, or captured in a CUDA graph: it does the same operations
-    every time, depends on no Python value that changes, and never waits for the device."""
+    static_step: ClassVar[bool] = True
+    """Whether `step` does the same operations every time, depends on no Python value that changes,
+    and never waits for the device: only then is it compiled, or captured in a CUDA graph."""
 
     model: Autoencoder
     samples_seen: Tensor
@@ -93,16 +92,16 @@ class Algorithm(pl.LightningModule):
         self._compiled: CompiledStep | None = None
         self._graph: BlockGraph | None = None
         self._own_optimizers: list[Adagrad] | None = None
-        self._warm = False  # nothing is left that a first step after the warm-up sets up
+        self._warm = False  # whether a step after the warm-up has set up all that it needs
         n_members = len(self.seeds)
-        # Buffers below with a member axis are state: a checkpoint keeps a slice for each member.
+        # Buffers with a member axis are state: each member's checkpoint holds its slice of them.
         self.register_buffer("samples_seen", torch.zeros(n_members, dtype=torch.int64))
         self.register_buffer("running_sum", torch.zeros(n_members, dtype=torch.float64))
         self.register_buffer("running_steps", torch.zeros(n_members, dtype=torch.int64))
         self.register_buffer("train_images", images.train, persistent=False)
         self.register_buffer("test_images", images.test, persistent=False)
 
-    # What an algorithm defines.
+    # To be defined, or overridden, by an algorithm.
 
     def step(
         self, x: Float[Tensor, "member batch pixel"], noise: Noise
@@ -111,7 +110,7 @@ class Algorithm(pl.LightningModule):
         raise NotImplementedError
 
     def noise_shapes(self) -> dict[str, tuple[NoiseKind, tuple[int, ...]]]:
-        """Name the random numbers a step needs: kind, and shape without the member axis."""
+        """Random numbers that a step needs, by name: kind, and shape without the member axis."""
         return {"posterior": ("normal", (self.n_samples, self.batch_size, self.model.n_latent))}
 
     def bound(
@@ -130,15 +129,17 @@ class Algorithm(pl.LightningModule):
 
     def adagrad(self, module: nn.Module) -> Adagrad:
         """Adagrad on `module`, with the weight prior of minibatches of M among N images."""
+        # Eq. 8 scales a minibatch's sum of bounds by N/M. The step ascends that sum unscaled, so
+        # log p(theta), which eq. 8 would leave as it is, is scaled by M/N instead.
         return Adagrad(module, self.step_size, self.batch_size / len(self.train_images))
 
-    def descend(self, loss: Tensor, optimizer_index: int = 0) -> None:
+    def adagrad_step(self, loss: Tensor, optimizer_index: int = 0) -> None:
         """One Adagrad step on the gradient of `loss`, for that optimizer's parameters."""
         optimizer = self._raw_optimizers()[optimizer_index]
         optimizer.update(torch.autograd.grad(loss, optimizer.parameters, allow_unused=True))
 
     def without_trainer(self) -> "Algorithm":
-        """Set up optimisers of its own, for steps outside of a Lightning trainer."""
+        """Set up the optimisers here, for steps outside a Lightning trainer; return self."""
         self._own_optimizers = self.configure_optimizers()
         return self
 
@@ -152,7 +153,7 @@ class Algorithm(pl.LightningModule):
 
     @classmethod
     def block_samples_of(cls, settings: Mapping[str, Any], n_train: int) -> int:
-        """Samples in a block of steps, from a cell's settings of the algorithm."""
+        """Samples in a block of steps, from the algorithm's settings: known before it is built."""
         if "batch_size" not in settings:
             raise UserError(
                 "The algorithm's file lacks batch_size; docs/add-a-method.md has an example."
@@ -162,26 +163,23 @@ class Algorithm(pl.LightningModule):
     @property
     def block_samples(self) -> int:
         """Samples in a block of steps."""
-        settings = {"batch_size": self.batch_size}
-        return self.block_samples_of(settings, len(self.train_images))
+        return self.block_samples_of(vars(self), len(self.train_images))
 
     def training_step(self, blocks: range, batch_index: int) -> None:
-        """Run the blocks of steps named by `blocks` (see `schedule.Chunks`).
-
-        Lightning costs as much a call as several steps, so a call is many steps.
-        """
+        """Run a range of blocks (see `schedule.Chunks`)."""
+        # One call of Lightning costs as much as several minibatch steps, so it makes many.
         for block in blocks:
             self.train_block(block)
         self.samples_seen += len(blocks) * self.block_samples
 
     def compile_steps(self, threads: int = 1) -> None:
-        """Have steps compiled from the end of Adagrad's warm-up on, where `step` allows it.
+        """Compile the steps after Adagrad's warm-up, if `static_step`.
 
-        Until then the step size differs, so steps are few and others.
+        Those of the warm-up are few, and have another step size, which is compiled in.
         """
-        if self.graphs_allowed:
+        if self.static_step:
             what = f"the steps of {type(self).__name__}"
-            self._compiled = CompiledStep(self._take, self.device, threads, what)
+            self._compiled = CompiledStep(self._minibatch_step, self.device, threads, what)
 
     @property
     def is_compiled(self) -> bool:
@@ -192,6 +190,7 @@ class Algorithm(pl.LightningModule):
         """Run one block of minibatch steps."""
         warming_up = max(0, self.warmup_steps - block * BLOCK_STEPS)
         if self._captures() and self._warm and not warming_up:
+            # A GPU launches the whole block at once; only the random numbers are drawn anew.
             if self._graph is None:
                 self._graph = BlockGraph(self._run_steps, self._draw(block))
             self._draw(block, self._graph.noise)
@@ -201,7 +200,7 @@ class Algorithm(pl.LightningModule):
             self._warm = warming_up < BLOCK_STEPS
 
     def _captures(self) -> bool:
-        return self.graphs_allowed and self.device.type == "cuda"
+        return self.static_step and self.device.type == "cuda"
 
     def _run_steps(self, noise: Noise, warming_up: int = 0) -> None:
         """Run a block's steps, in the first `warming_up` of which no parameter moves."""
@@ -221,23 +220,23 @@ class Algorithm(pl.LightningModule):
             False during the warm-up: Adagrad accumulates squared gradients, no parameter moves.
         """
         self._set_step_size(self.step_size if moves else 0.0)
-        take = self._compiled if self._compiled and moves else self._take
-        return take(noise)
+        step = self._compiled if self._compiled and moves else self._minibatch_step
+        return step(noise)
 
-    def _take(self, noise: Noise) -> Float[Tensor, " member"]:
+    def _minibatch_step(self, noise: Noise) -> Float[Tensor, " member"]:
         rest = {name: values for name, values in noise.items() if name != "index"}
         return self.step(self.pixels(noise["index"]), rest)
 
     def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
-        """Gather a minibatch for each member, as grey levels in [0, 1]."""
-        # Whole rows are copied, which indexing with a table of indices does pixel by pixel.
+        """Gather each member's minibatch, as grey levels in [0, 1]."""
+        # `index_select` copies whole rows; indexing with a table copies pixel by pixel.
         rows = self.train_images.index_select(0, index.flatten())
         return rows.float().mul_(self.image_scale).unflatten(0, index.shape)
 
     def _draw(self, block: int, into: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Draw all random numbers of a block, each (member, step, ...)."""
         needed = {"index": ("index", (self.batch_size,)), **self.noise_shapes()}
-        # Filled in place: to stack the members' numbers would copy megabytes of pixel noise.
+        # Filled in place: stacking the members' draws would copy megabytes of pixel noise.
         noise = into or {
             name: torch.empty(
                 (len(self.seeds), BLOCK_STEPS, *shape),
@@ -258,7 +257,8 @@ class Algorithm(pl.LightningModule):
 
     def _fill(self, target: Tensor, kind: str, seed: int, *key: str | int) -> None:
         source = generator(self.device, seed, *key)
-        if kind == "index":  # drawn with replacement
+        # Minibatches are drawn with replacement, from all N images.
+        if kind == "index":
             target.random_(len(self.train_images), generator=source)
         elif kind == "normal":
             target.normal_(generator=source)
@@ -271,13 +271,13 @@ class Algorithm(pl.LightningModule):
                 group["lr"] = step_size
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        """A range of blocks needs no transfer."""
+        """Leave a range of blocks as it is: there is nothing to transfer."""
         return batch
 
-    # What the curves show.
+    # The curves.
 
     def measure(self) -> dict[str, Float[Tensor, " member"]]:
-        """Return a mark's point of each curve, by the curve's name."""
+        """Evaluate each curve's point at a mark, in nats, by the curve's name."""
         return {
             "train_running": self.running_bound(),
             "train": self.evaluate("train"),
@@ -285,7 +285,7 @@ class Algorithm(pl.LightningModule):
         }
 
     def facts(self) -> dict[str, Any]:
-        """What a manifest should say of this algorithm beside its settings."""
+        """Facts for the manifest besides the settings; by default none."""
         return {}
 
     def running_bound(self) -> Float[Tensor, " member"]:
@@ -310,8 +310,8 @@ class Algorithm(pl.LightningModule):
                 self._random("normal", shape, seed, "evaluate", split, samples, number)
                 for seed in self.seeds
             ]
-            # Products of odd sizes round differently in different stacks on the CPU; those of
-            # whole hundreds do not, which `tests/algorithms/test_base.py` holds for all our sizes.
+            # On the CPU, products of odd sizes round differently in stacks of different sizes.
+            # Those of whole hundreds do not; `tests/algorithms/test_base.py` checks all our sizes.
             padding = (0, 0, 0, -len(batch) % 100)
             x = functional.pad(batch.float().mul_(self.image_scale), padding)
             x = x.expand(len(self.seeds), -1, -1)
@@ -320,5 +320,5 @@ class Algorithm(pl.LightningModule):
         return total / len(images)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out Lightning's loop counters: `samples_seen` says where training is."""
+        """Drop Lightning's loop counters: `samples_seen` says where training is."""
         checkpoint.pop("loops", None)

@@ -26,7 +26,7 @@ from reproduce.common.errors import UserError
 from reproduce.common.machine import is_out_of_memory
 
 Step = Callable[[Mapping[str, Tensor]], Tensor]
-FOLDER = f"aevb-compiled-{platform.node()}-"  # its process's number and something random follow
+FOLDER = f"aevb-compiled-{platform.node()}-"  # the process id and a random part follow
 
 
 class CompiledStep:
@@ -35,34 +35,34 @@ class CompiledStep:
     Parameters
     ----------
     step
-        Takes the random numbers of one minibatch step. Every call must do the same operations on
+        One minibatch step, from its random numbers. Every call must do the same operations on
         tensors of the same shapes, and read nothing back from the device.
     device
-        Where.
+        The device to compile for.
     threads
-        Of the generated loops on a CPU.
+        Threads of the generated loops on a CPU.
     what
-        What is compiled, for messages.
+        Name of the step, for messages.
     """
 
     def __init__(self, step: Step, device: torch.device, threads: int, what: str) -> None:
         def run(noise: Mapping[str, Tensor]) -> Tensor:
             return step(noise)
 
-        # torch keeps what it compiled with the code, and no more than a few of them: each stack
-        # has code of its own, since one process compiles many.
+        # torch caches a few compiled versions per code object. One process compiles many stacks, so
+        # each gets a code object of its own.
         run.__code__ = run.__code__.replace()
         self._options: dict[str, Any] = {}
         if device.type == "cpu":
-            # One process, so that none is left where this one is killed.
+            # `compile_threads` 1: no helper processes, which would outlive this one if killed.
             self._options = {
                 "cpp_wrapper": True,
                 "cpp.threads": threads,
                 "compile_threads": 1,
-                # 150 MB a compiler command, for good, in torch's shared folder.
+                # Precompiled headers: 150 MB per compiler command, never removed.
                 "cpp_cache_precompile_headers": False,
             }
-        checked: dict[str, Any] = {"guard_filter_fn": _all_but_tensors}
+        checked: dict[str, Any] = {"guard_filter_fn": _keep_guards}
         self._run = torch.compile(
             run, fullgraph=True, dynamic=False, backend=self._generate, options=checked
         )
@@ -72,9 +72,9 @@ class CompiledStep:
     def __call__(self, noise: Mapping[str, Tensor]) -> Tensor:
         """Take the step."""
         if self._ready:
-            return self._again(noise)
+            return self._repeat(noise)
         try:
-            # What Dynamo leaves out in torch's releases: code that calls `torch.autograd.grad`.
+            # torch's releases do not trace `torch.autograd.grad` unless told to.
             torch._dynamo.config.trace_autograd_ops = True
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_folder_of(os.getpid()))
             found = self._run(noise)
@@ -90,42 +90,42 @@ class CompiledStep:
         self._ready = True
         return found
 
-    def _again(self, noise: Mapping[str, Tensor]) -> Tensor:
-        """Take the step that is compiled already, or refuse where it is another one by now."""
+    def _repeat(self, noise: Mapping[str, Tensor]) -> Tensor:
+        """Take the compiled step; refuse one that would have to be traced again."""
         try:
             return self._run(noise)
-        except TorchDynamoException as error:  # traced again, if it could be
+        except TorchDynamoException as error:  # `_generate` refused a second trace
             raise UserError(
                 f"compile=true, but {self._what} depend on a Python value that changes from "
-                "step to step; set graphs_allowed = False in the class "
+                "step to step; set static_step = False in the class "
                 "(docs/add-a-method.md), or train with compile=false."
             ) from error
 
     def _generate(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
-        """Compile what was traced, by torch's own compiler, the first time that it was."""
+        """Compile the traced step by torch's own compiler, once."""
         if self._ready:
-            raise _AnotherStep
+            raise _TracedAgain
         return compile_fx(graph, inputs, config_patches=self._options)
 
 
-class _AnotherStep(Exception):
-    """A step was traced again."""
+class _TracedAgain(Exception):
+    """A compiled step changed, so that torch traced it a second time."""
 
 
-def _all_but_tensors(guards: Sequence[Any]) -> list[bool]:
-    """Choose what is checked at a call: all that a method might change but its tensors.
+def _keep_guards(guards: Sequence[Any]) -> list[bool]:
+    """Guard on everything except tensor metadata, which never changes within a stack.
 
-    Within a stack no shape ever changes, and to check all of them took a tenth of a step.
+    Checking it took a tenth of a step.
     """
     return [guard.guard_type != "TENSOR_MATCH" for guard in guards]
 
 
 @cache
 def _folder_of(process: int) -> Path:
-    """Make a folder for what this process compiles; remove those of processes that are gone.
+    """Make a folder for this process's libraries; remove those of processes that are gone.
 
-    torch's own folder is shared and kept: a process killed while the compiler links would leave a
-    broken library there, which every later one would load.
+    torch's own folder is shared and permanent: a process killed while linking would leave a broken
+    library there, which every later process would load.
     """
     parent = Path(tempfile.gettempdir())
     for folder in parent.glob(f"{FOLDER}*"):
@@ -138,19 +138,19 @@ def _folder_of(process: int) -> Path:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name != "posix":  # where the signal below would end it
+    if os.name != "posix":  # elsewhere signal 0 would end the process
         return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # another user's
         return True
     return True
 
 
 def _reason(error: BaseException) -> str:
-    """What kind of fault it was in the end, and the line of it that says what."""
+    """Type of the innermost error, and the line of its text that says what is wrong."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -18,17 +18,18 @@ class BlockGraph:
     Parameters
     ----------
     steps
-        Runs the steps on random numbers; must not wait for the device, nor copy to or from it.
-        It must have run once before, so that nothing is set up for the first time in a capture.
+        Runs a block's steps on random numbers. It must not wait for the device, nor copy to or
+        from it, and must have run once before, so that the capture sets nothing up.
     noise
-        The tensors that it reads its random numbers from. Capturing executes nothing.
+        The tensors that hold its random numbers. Capturing executes nothing.
     """
 
     def __init__(
         self, steps: Callable[[Mapping[str, Tensor]], None], noise: dict[str, Tensor]
     ) -> None:
         self.noise = noise
-        gc.collect()  # a graph of an earlier cell that is destroyed during a capture spoils it
+        # An earlier cell's graph, collected during the capture, would spoil it.
+        gc.collect()
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             steps(noise)

@@ -1,4 +1,4 @@
-"""When to evaluate, and how training is cut into pieces.
+"""Marks, at which curves are evaluated, and blocks, the pieces that training is cut into.
 
 The horizontal axis everywhere is *samples*: training datapoints evaluated, a minibatch of 100
 counting 100 (the paper's "# Training samples evaluated").
@@ -14,7 +14,7 @@ fall on block boundaries, so that a continued run repeats an uninterrupted one e
 
 FIRST_MARK = 20_000
 MARKS_IN_A_DECADE = (1.0, 1.3, 1.7, 2.0, 2.5, 3.5, 5.0, 7.0)
-"""Eight log-spaced marks a decade, among them the 1, 2 and 5 of the comparison table and the
+"""Eight log-spaced marks per decade, among them the 1, 2 and 5 of the comparison table and the
 2.5 where the paper's MNIST curves end."""
 
 

@@ -106,7 +106,7 @@ def most_stacked(job: Job, n_members: int) -> int:
     is trained by itself there, so that its curve stays the same whatever else is trained.
     """
     alone = job.compiled and choose_device(job.device).type == "cpu"
-    return 1 if alone and _algorithm_class(job.cell).graphs_allowed else n_members
+    return 1 if alone and _algorithm_class(job.cell).static_step else n_members
 
 
 def block_samples(cell: Cell) -> int:

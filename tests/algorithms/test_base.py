@@ -125,7 +125,7 @@ def test_wake_and_sleep_each_touch_only_their_half_and_match_a_direct_derivation
         optimizer.step()
         assert torch.equal(parameters(others), untouched)
 
-    built.descend = spy
+    built.adagrad_step = spy
     bound = built.step(x, noise)
     assert bound.shape == (2,)
     for ours, direct in zip(gradients[0], wake, strict=True):

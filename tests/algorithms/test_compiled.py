@@ -185,7 +185,7 @@ def test_steps_that_cannot_be_compiled_are_refused_or_left_as_they_are(body, sai
     (tmp_path / "algorithm" / "own.yaml").write_text(own)
     for allowed in (True, False):
         code = "from reproduce.algorithms.aevb import AEVB\n\nclass Own(AEVB):\n"
-        code += f"    graphs_allowed = {allowed}\n"
+        code += f"    static_step = {allowed}\n"
         (tmp_path / "method.py").write_text(f"{code}\n    def step(self, x, noise):{body}")
         given = ("algorithm=own", "samples=3000", "seeds=1", "compile=true")
         done = command(tmp_path / str(allowed), *given, METHODS=str(tmp_path))

@@ -191,16 +191,11 @@ def test_an_argument_with_a_default_may_be_added():
             "algorithm.warmup_steps=-1",
             "warmup_steps must be a whole number of zero or more, not -1",
         ),
-        ("algorithm=mcem +algorithm.chunk=abc", "algorithm.chunk must be a whole number"),
         ("algorithm=mcem algorithm.n_leapfrog=0", "algorithm.n_leapfrog must be a whole number"),
         ("algorithm=mcem algorithm.n_updates=0", "algorithm.n_updates must be a whole number"),
         (
             "algorithm=mcem algorithm.target_acceptance=1",
             "algorithm.target_acceptance must lie between 0 and 1, not 1",
-        ),
-        (
-            "algorithm=mcem +algorithm.initial_leapfrog_step=0",
-            "algorithm.initial_leapfrog_step must be a number greater than zero, not 0",
         ),
         ("model.init.scheme=some", "model.init.scheme cannot be 'some'; choose one of: normal"),
         (
