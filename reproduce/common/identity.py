@@ -25,6 +25,11 @@ BEFORE: dict[tuple[str, ...], tuple[Any, ...]] = {
 }
 """Settings that came after the first results, with the values that these were made with."""
 
+GONE: dict[str, dict[str, Any]] = {
+    "reproduce.likelihood.hmc_kde.HmcKde": {"split": False, "persistent": False}
+}
+"""By the class's name: settings that are no more, with the only values that results have."""
+
 
 def place(name: str) -> str:
     """Return the import path where the class called `name` lies today."""
@@ -50,7 +55,8 @@ def digest(content: Mapping[str, Any]) -> str:
 def _canonical(
     settings: Mapping[str, Any], path: tuple[str, ...], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+    target = settings.get(TARGET)
+    kept = dict(GONE.get(names.get(target, target), {})) if isinstance(target, str) else {}
     for key, value in settings.items():
         here = (*path, key)
         if value in BEFORE.get(here, ()):

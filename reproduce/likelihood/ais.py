@@ -1,10 +1,10 @@
 """Annealed importance sampling with HMC transitions, and bounds from both sides.
 
-Neal 2001, doi:10.1023/A:1008923215028: chains go from the prior to the posterior through
-p_beta(z) ~ p(z) p(x|z)^beta, and their weights' mean estimates p(x); its logarithm is too low in
-expectation. Backwards, from an exact sample of the posterior, the same chains bound log p(x) from
-above (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543); an exact sample is at hand where x was
-simulated from the model, so that there the gap of both bounds the error.
+Neal 2001, doi:10.1023/A:1008923215028. Chains go from the prior to the posterior through the
+densities p_beta(z) ~ p(z) p(x|z)^beta. The mean of their weights estimates p(x), and its logarithm
+is too low in expectation. The same chains run backwards, from an exact sample of the posterior,
+bound log p(x) from above (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543). Where x was simulated
+from the model such a sample is known, and the gap between the bounds limits the error.
 """
 
 import math
@@ -22,29 +22,30 @@ from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import JITTER, Chains, hmc_step
 
 BATCH, MOST_CHAINS = 50, 2**14  # datapoints, and chains of all members, at once
-N_PILOT, PILOT_CHAINS = 200, 8
+N_PILOT, PILOT_CHAINS = 200, 8  # temperatures and chains of the pilot run
 FIRST_BETA = 1e-6
 INITIAL_STEP = 1.0
 PILOT_ACCEPTANCE, PILOT_GAIN = 0.8, 0.4
-SMOOTHED = 9  # of the pilot's temperatures
-LEAST_ESS, MOST_STDERR = 3, 0.15  # of the chains' weights; nats
+SMOOTHED = 9  # width of the moving average, in temperatures of the pilot run
+LEAST_ESS, MOST_STDERR = 3, 0.15  # of a trusted estimate: in chains, in nats
 
 
 class Ais(Estimator):
     """Annealed importance sampling.
 
-    For each datapoint a pilot run of few chains, with random numbers of its own, finds at which
-    temperatures the log-likelihood varies and which steps are accepted; the schedule (equal parts
-    of the standard deviation of the increments) and the step sizes are then frozen.
+    For each datapoint a pilot run of few chains, with random numbers of its own, finds the
+    temperatures at which the log-likelihood varies and the step sizes that are accepted. The
+    schedule (equal parts of the standard deviation of the log weight) and the step sizes are then
+    frozen.
 
     Parameters
     ----------
     n_temperatures
-        From the prior (excluded) to the posterior (included).
+        Number of temperatures, from the prior (excluded) to the posterior (included).
     n_chains
-        Whose weights are averaged. Of three or fewer none is trusted: they cannot tell.
+        Chains whose weights are averaged. An estimate from three or fewer is never trusted.
     n_leapfrog
-        Steps of the integrator in a transition, of which there is one at each temperature.
+        Integrator steps per transition; there is one transition at each temperature.
     """
 
     name = "ais"
@@ -70,7 +71,7 @@ class Ais(Estimator):
         """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
 
         Diagnostics: `ess` of the chains' weights, `acceptance_rate`. A value is not trusted where
-        few chains carry the mean or its standard error is large: too few temperatures show there,
+        few chains carry the mean or its standard error is large. Too few temperatures show there
         well before the estimate is half a nat too low.
         """
         parts = []
@@ -97,6 +98,7 @@ class Ais(Estimator):
         for number, (rows, at) in enumerate(pairs):
             path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
             path.pilot(self.n_temperatures)
+            # Backwards the mean of 1/weight estimates 1/p(x); by Jensen -log of it is too high.
             log_weight = path.backward(at, self.n_chains).double()
             parts.append(math.log(self.n_chains) - torch.logsumexp(-log_weight, 1))
         return torch.cat(parts, 1)
@@ -120,7 +122,7 @@ class Bidirectional:
 
     @property
     def gap(self) -> Float[Tensor, " member"]:
-        """Mean of upper − lower: in expectation it bounds the error of each."""
+        """Mean of upper − lower in nats: in expectation it bounds the error of each."""
         return (self.upper - self.lower).mean(1)
 
 
@@ -139,7 +141,7 @@ def simulate(
     sources = [generator(target.device, seed, "simulate") for seed in seeds]
     shape = (n_points, target.n_latent)
     z = torch.stack([torch.randn(shape, generator=s, device=target.device) for s in sources])
-    # The images' size is not known before one is decoded: noise is made for each in turn.
+    # A target does not know its images' size, so one is decoded to see.
     size = target.likelihood.mean(z[:, :1]).shape[-1]
     noise = torch.stack(
         [draw((n_points, size), generator=s, device=target.device) for s in sources]
@@ -160,6 +162,7 @@ class _Path:
 
     def pilot(self, n_temperatures: int) -> None:
         """Set schedule and step sizes from a run of few chains on a fixed schedule."""
+        # Temperatures evenly spaced in log beta: near the prior a small beta changes much.
         fixed = torch.logspace(math.log10(FIRST_BETA), 0, N_PILOT, device=self.target.device)
         z = self._start(PILOT_CHAINS, "pilot")
         step = torch.full(z.shape[::2], INITIAL_STEP, device=z.device)  # (member, batch)
@@ -167,6 +170,8 @@ class _Path:
         before, steps, spread = fixed[0].expand(step.shape), [], []
         for number, beta in enumerate(fixed):
             now = beta.expand(step.shape)
+            # At each temperature two transitions, after each of which a datapoint's step size moves
+            # towards the wanted acceptance. The pilot is thrown away, so adapting biases nothing.
             chains = _reheated(chains, before, now)
             before = now
             for repeat in range(2):
@@ -180,12 +185,14 @@ class _Path:
             spread.append(_log_likelihood(chains, now).std(1))
         log_step = _smoothed(torch.stack(steps).log())
         spread = _smoothed(torch.stack(spread))
-        # The log weight of a chain gains (difference of beta) x log-likelihood at each step:
-        # equal shares of the integral of the standard deviation over beta.
+        # A step of the path adds (difference of beta) x log-likelihood to a chain's log weight. So
+        # its noise is the standard deviation's integral over beta, of which each step of the
+        # schedule gets an equal part.
         width = torch.diff(fixed, prepend=fixed.new_zeros(1)).view(-1, 1, 1)
         cumulative = (spread * width).cumsum(0)
         wanted = torch.linspace(0, 1, n_temperatures + 1, device=z.device)[1:]
         self.beta, place = _inverse(cumulative, fixed, wanted)
+        # Step sizes at those temperatures, interpolated in the logarithm.
         low = place.floor().long().clamp(max=N_PILOT - 2)
         share = place - low
         logs = log_step.gather(0, low) * (1 - share) + log_step.gather(0, low + 1) * share
@@ -193,12 +200,15 @@ class _Path:
 
     def forward(self, n_chains: int) -> tuple[Tensor, Tensor]:
         """Log weights (member, chain, batch) of chains from the prior, and their acceptance."""
+        # log w = sum over t of (beta_{t+1} - beta_t) log p(x|z_t), with beta_0 = 0 at the prior.
+        # The first term needs no transition: the start is an exact sample of the prior.
         chains = Chains.at(self._annealed(self.beta[0]), self._start(n_chains, "forward"))
         log_weight = self.beta[0].unsqueeze(1) * _log_likelihood(chains, self.beta[0])
         acceptance = torch.zeros_like(self.beta[0])
         for t in range(len(self.beta) - 1):
             if t:
                 chains = _reheated(chains, self.beta[t - 1], self.beta[t])
+            # A transition that leaves p_beta invariant, then the weight of going to the next beta.
             chains, accepted = self._move(
                 chains, self.beta[t], self.step_size[t], "forward", t, n_chains
             )
@@ -209,6 +219,8 @@ class _Path:
 
     def backward(self, z: Float[Tensor, "member batch latent"], n_chains: int) -> Tensor:
         """Log weights (member, chain, batch) of the same path gone back from exact samples."""
+        # The same increments in reverse order, and each transition its own reversal: HMC with
+        # fresh momenta is reversible.
         start = z.unsqueeze(1).expand(-1, n_chains, -1, -1)
         last = len(self.beta) - 1
         chains = Chains.at(self._annealed(self.beta[last]), start)
@@ -251,13 +263,15 @@ class _Path:
 
 
 def _log_likelihood(chains: Chains, beta: Float[Tensor, "member batch"]) -> Tensor:
-    """log p(x|z) back from log p(z) + beta log p(x|z), which needs no evaluation."""
+    """log p(x|z) (member, chain, batch), recovered from log p(z) + beta log p(x|z)."""
     prior = standard_normal_log_prob(chains.position)
     return (chains.log_density - prior) / beta.unsqueeze(1)
 
 
 def _reheated(chains: Chains, before: Tensor, now: Tensor) -> Chains:
-    """The same positions under another temperature, without an evaluation."""
+    """Move chains to another temperature, the positions the same, without an evaluation."""
+    # log p(z) + beta log p(x|z) is linear in beta, and so is its gradient, where that of
+    # log p(z) is -z.
     ratio = (now / before).unsqueeze(1)
     prior = standard_normal_log_prob(chains.position)
     z = chains.position
@@ -280,7 +294,7 @@ def _smoothed(values: Float[Tensor, "temperature member batch"]) -> Tensor:
 def _inverse(
     cumulative: Float[Tensor, "temperature member batch"], beta: Tensor, wanted: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Where `cumulative` reaches the shares `wanted` of its end, each datapoint its own.
+    """Invert `cumulative` at the shares `wanted` of its end, for each datapoint.
 
     Returns
     -------
@@ -288,6 +302,7 @@ def _inverse(
         The temperatures, linear between those of `beta`, and their places among them, both
         (wanted, member, batch).
     """
+    # Linear interpolation in a table (datapoint, temperature) with a zero before it: the prior.
     shape = cumulative.shape
     table = (cumulative / cumulative[-1:]).flatten(1).mT.contiguous()
     table = torch.cat([torch.zeros_like(table[:, :1]), table], 1)
@@ -297,7 +312,7 @@ def _inverse(
     lower, upper = table.gather(1, high - 1), table.gather(1, high)
     share = ((at - lower) / (upper - lower).clamp_min(1e-30)).clamp(0, 1)
     found = nodes[high - 1] + share * (nodes[high] - nodes[high - 1])
-    found[:, -1] = 1.0
+    found[:, -1] = 1.0  # the posterior, exactly
     place = (high - 2 + share).clamp_min(0)
     return (
         found.mT.reshape(-1, *shape[1:]),
@@ -306,6 +321,7 @@ def _inverse(
 
 
 def _summary(log_weight: Tensor, acceptance: Tensor) -> Estimate:
+    # As in importance sampling: log of the mean weight, and the delta method.
     n_chains = log_weight.shape[1]
     log_weight = log_weight.double()
     value = torch.logsumexp(log_weight, 1) - math.log(n_chains)

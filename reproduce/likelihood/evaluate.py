@@ -1,7 +1,7 @@
-"""Estimates of log p(x) of stored models, kept beside them so that none is made twice.
+"""Estimates of log p(x) of stored models, cached next to them so that none is made twice.
 
-A member's `likelihood.csv` has a row for each (snapshot, split, estimator with its settings,
-number of points). Estimators read snapshots: nothing here trains.
+A member's `likelihood.csv` has one row per (snapshot, split, estimator with its settings, number
+of points). Estimators read snapshots: nothing here trains.
 """
 
 import inspect
@@ -29,7 +29,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class ConfiguredEstimator:
-    """An estimator with the settings it was made from.
+    """An estimator with its settings.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class ConfiguredEstimator:
     estimate
         The estimator.
     settings
-        Plain containers; with the estimator's `version` where that has been raised.
+        Plain containers; with the estimator's `version` if that has been raised.
     """
 
     name: str
@@ -47,7 +47,7 @@ class ConfiguredEstimator:
 
     @classmethod
     def from_config(cls, config: DictConfig) -> "ConfiguredEstimator":
-        """Build what a file of conf/estimator/ describes."""
+        """Build the estimator that a file of conf/estimator/ describes."""
         plain = OmegaConf.to_container(config, resolve=True)
         assert isinstance(plain, dict)
         settings = {str(key): value for key, value in plain.items()}
@@ -57,7 +57,7 @@ class ConfiguredEstimator:
         made_of = get_class(target)
         parameters = inspect.signature(made_of).parameters
         for name, value in settings.items():
-            settings[name] = _of_the_kind_of(parameters[name].default, name, value)
+            settings[name] = _typed_setting(parameters[name].default, name, value)
         estimator = made_of(**settings)
         version = {"version": estimator.version} if estimator.version > 1 else {}
         named = identity.canonical({identity.TARGET: target, **settings, **version})
@@ -73,8 +73,8 @@ class ConfiguredEstimator:
         self.estimate.check(cell.n_latent, trains_encoder(cell))
 
 
-def _of_the_kind_of(default: Any, name: str, value: Any) -> Any:
-    """Return a setting as a number where its default is one, or refuse it."""
+def _typed_setting(default: Any, name: str, value: Any) -> Any:
+    """Convert a setting to its default's type, or refuse it."""
     setting = f"estimator.{name}"
     if isinstance(default, bool):
         return yes_or_no(setting, value)
@@ -87,14 +87,14 @@ def _of_the_kind_of(default: Any, name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Question:
-    """What log p(x) to estimate: of which models, on which points.
+    """A request for log p(x): the models and the datapoints.
 
     Attributes
     ----------
     cell, samples
-        The models: the cell's members as they were after that many samples.
+        The models: the cell's members after that many samples.
     split, n_points
-        The first `n_points` images of the training or the test set, or all where it has fewer.
+        The first `n_points` images of the training or the test set, or all if there are fewer.
     """
 
     cell: Cell
@@ -121,10 +121,10 @@ def estimate(
     device: torch.device | str = "cpu",
     progress: Progress = lambda _: None,
 ) -> tuple[Estimate, float]:
-    """Estimate log p(x) of members `seeds` as one stack; return it, and the seconds it took."""
+    """Estimate log p(x) of members `seeds` as one stack; return it and the seconds it took."""
     model = load_snapshots(store, question.cell, seeds, question.samples).to(device)
     cell = question.cell
-    target = Target.of(model, has_encoder=trains_encoder(cell), name=cell.id)
+    target = Target.of(model, has_encoder=trains_encoder(cell))
     x = points(question, data_dir).to(device).expand(len(seeds), -1, -1)
     start = time.perf_counter()
     found = estimator.estimate(target, x, seeds, progress)
@@ -139,7 +139,7 @@ def keep(
     found: Estimate,
     seconds: float,
 ) -> None:
-    """Write an estimate's means down beside the members."""
+    """Write an estimate's means into the members' `likelihood.csv`."""
     for member, seed in enumerate(seeds):
         value = found.value[member].double().cpu().numpy()
         row = {
@@ -164,7 +164,7 @@ def standard_error(values: np.ndarray) -> float:
 def kept(
     store: Store, question: Question, seed: int, estimator: ConfiguredEstimator
 ) -> dict[str, Any] | None:
-    """Return what is known of an estimate already, or None."""
+    """Look up the cached row of an estimate, or None."""
     frame = store.likelihoods(question.cell, seed)
     found = frame[
         (frame["split"] == question.split)

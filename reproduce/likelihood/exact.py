@@ -1,4 +1,4 @@
-"""Models whose log p(x) is known, against which estimators are tested.
+"""Models whose log p(x) is known, for testing estimators.
 
 Both have the interface of a decoder (`reproduce.likelihood.target.Likelihood`).
 """
@@ -36,7 +36,7 @@ class LinearGaussian:
     bias
         b, (member, 1, pixel).
     std
-        Of the noise.
+        Standard deviation of the noise.
     """
 
     noise_kind: ClassVar[NoiseKind] = "normal"
@@ -76,7 +76,8 @@ class LinearGaussian:
 
     def shared_log_likelihood(self, x: Images, z: SharedLatents) -> LogLikelihood:
         """The same for every datapoint under every sample."""
-        exactly = "donot_use_mm_for_euclid_dist"  # products would cancel digits
+        # Squared distances, as differences: from matrix products they would lose digits.
+        exactly = "donot_use_mm_for_euclid_dist"
         distance = torch.cdist(self.mean(z), x, compute_mode=exactly)
         return self._log_normal(distance.square(), x.shape[-1])
 
@@ -90,6 +91,7 @@ class LinearGaussian:
 
     def exact(self, x: Float[Tensor, "member batch pixel"]) -> Float[Tensor, "member batch"]:
         """log p(x) in nats, computed in double precision."""
+        # A linear map of a Gaussian, plus Gaussian noise, is Gaussian: covariances add.
         weight = self.weight.double()
         identity = torch.eye(x.shape[-1], dtype=torch.float64)
         covariance = weight.mT @ weight + self.std**2 * identity
@@ -102,6 +104,7 @@ class LinearGaussian:
         self, x: Float[Tensor, "member batch pixel"]
     ) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member latent latent"]]:
         """Mean and covariance of p(z|x)."""
+        # Precisions add: the prior's I and the likelihood's W Wᵀ / std² (Bishop 2006, eq. 2.117).
         weight = self.weight.double()
         identity = torch.eye(weight.shape[1], dtype=torch.float64)
         precision = identity + weight @ weight.mT / self.std**2
@@ -153,9 +156,12 @@ class Square:
 
     def _integral(self, value: float) -> float:
         def joint(z: float) -> float:
+            # N(x; z², std²) N(z; 0, 1).
             exponent = -0.5 * ((value - z * z) / self.std) ** 2 - 0.5 * z * z
             return math.exp(exponent) / (2 * math.pi * self.std)
 
+        # The integrand is even in z. Its peak is near sqrt(x), of width std / (d z² / dz), except
+        # near zero, where z² is flat and the width is sqrt(std).
         centre = math.sqrt(max(value, 0.0))
         width = self.std / (2 * centre) if centre > math.sqrt(self.std) else math.sqrt(self.std)
         low, high = max(0.0, centre - 12 * width), centre + 12 * width

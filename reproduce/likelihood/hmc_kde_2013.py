@@ -2,16 +2,16 @@
 
 Not for quoting: it shows how far the published Figure 3 may lie from the truth for the same
 models. It follows `hmc_est.py` and `hmc.py` of https://github.com/dpkingma/anglepy (commit
-c23d603), which differ from the paper's Appendix D, and so from `hmc_kde`, in this:
+c23d603). They differ from the paper's Appendix D, and so from `hmc_kde`, as follows:
 
-- chains go on from one evaluation to the next, while the model is trained; five transitions are
-  discarded before each. They start from the prior; ours, with a model already trained, start where
-  a grid over the prior finds each posterior highest, like those of `hmc_kde`;
-- step sizes are tuned while samples are taken, too: each chain's own is multiplied by exp(1.02)
-  after an acceptance and divided by it after a rejection, which makes half of the proposals
+- chains continue from one evaluation to the next, while the model is trained; five transitions are
+  discarded before each. They start from the prior. Ours, whose model is already trained, start at
+  each posterior's highest point on a grid over the prior;
+- step sizes are tuned even while samples are taken. Each chain's own is multiplied by exp(1.02)
+  after an acceptance and divided by it after a rejection, so that half of the proposals are
   accepted and not the paper's 90 %. (The commit has another rule, one step size for all chains and
-  90 %, but its estimator does not use it; `step_sizes=global` does.);
-- there is one position update more than leapfrog steps are asked for;
+  90 %, which its estimator does not use; `step_sizes=global` does.);
+- each proposal makes one position update more than the number of leapfrog steps asked for;
 - half of one set of samples fits the density, the other half is scored;
 - **samples of several datapoints are laid out in two orders.** Latent coordinates are stored
   dimension by dimension, and read as if they were stored datapoint by datapoint: with N datapoints,
@@ -41,9 +41,9 @@ from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import Chains, adapted, hmc_step
 
 FIRST_STEP = 1e-3
-LOG_FACTOR = 1.02  # of the logarithm of a chain's step size, at each transition
+LOG_FACTOR = 1.02  # change of the logarithm of a chain's step size at each transition
 STEP_SIZES = ("individual", "global")
-LEAST_SAMPLES = 8  # a latent dimension; with fewer, the code fits no kernel density
+LEAST_SAMPLES = 8  # per latent dimension; with fewer, the code fits no kernel density
 
 
 class HmcKde2013(Estimator):
@@ -52,15 +52,15 @@ class HmcKde2013(Estimator):
     Parameters
     ----------
     n_samples
-        Of an evaluation; half fits the density, half is scored.
+        Samples per evaluation; half fits the density, half is scored.
     n_steps
         Leapfrog steps asked for (the paper's 4); the code makes one more.
     n_burnin
         Transitions discarded before an evaluation.
     n_evaluations
-        The last of so many is returned.
+        Evaluations in turn, of which the last is returned.
     step_sizes
-        `individual`, as the commit's estimator has it, or `global`: one for all chains.
+        `individual`, one per chain, as in the commit's estimator; or `global`, one for all chains.
     """
 
     name = "hmc_kde_2013"
@@ -110,7 +110,7 @@ class HmcKde2013(Estimator):
     ) -> Estimate:
         """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
 
-        Only the mean over datapoints means anything, and it is never trusted. Diagnostic:
+        Only the mean over datapoints has a meaning, and it is never trusted. Diagnostic:
         `laid_out_right`, the estimate from the same samples with log q and log p(x, z) of the
         same datapoint.
         """
@@ -139,6 +139,7 @@ class HmcKde2013(Estimator):
         def log_density(z: Tensor) -> Tensor:
             return target.log_joint(x, z.unsqueeze(1)).squeeze(1)
 
+        # From here on one chain per datapoint, through all evaluations.
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SCRAMBLE, target.device)
         start, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
         chains = Chains.at(log_density, start[:, 0])
@@ -153,6 +154,8 @@ class HmcKde2013(Estimator):
             chains, accepted = hmc_step(
                 log_density, chains, step_size, self.n_steps + 1, normal(), uniform
             )
+            # A step size that never settles leaves no exact stationary distribution: one of the
+            # 2013 code's errors, and kept.
             accepted = accepted.float()
             if self.step_sizes == "global":
                 rate = accepted.mean(1, keepdim=True).expand_as(step_size)
@@ -174,11 +177,15 @@ class HmcKde2013(Estimator):
 def published_layout(
     position: Float[np.ndarray, "sample batch latent"], log_joint: Float[np.ndarray, "sample batch"]
 ) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """Return estimates in nats, and their standard errors, in the 2013 code's layout."""
+    """Estimate log p(x) in nats, with standard errors, in the 2013 code's layout."""
+    # Stored dimension by dimension, (latent, batch, sample), and read as (batch, latent, sample):
+    # "datapoint" k is one coordinate of N_z neighbouring datapoints.
     n_samples, n_points, n_latent = position.shape
     n_fit = n_samples // 2
     coordinates = position.transpose(2, 1, 0).reshape(n_latent * n_points, n_samples)
     log_q = _scored_log_densities(coordinates.reshape(n_points, n_latent, n_samples), n_fit)
+    # Stored datapoint by datapoint, (batch, sample), and cut in the middle as if it were (sample,
+    # batch): not the second half of the samples, but all samples of the last datapoints.
     last = log_joint.T.reshape(-1)[n_fit * n_points :]
     return _reciprocal(log_q - last.reshape(n_points, n_samples - n_fit))
 
@@ -186,7 +193,7 @@ def published_layout(
 def right_layout(
     position: Float[np.ndarray, "sample batch latent"], log_joint: Float[np.ndarray, "sample batch"]
 ) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """Return the same with each density fitted to, and compared at, samples of one datapoint."""
+    """Estimate the same with each density fitted to, and scored at, samples of one datapoint."""
     n_fit = len(position) // 2
     log_q = _scored_log_densities(position.transpose(1, 2, 0), n_fit)
     return _reciprocal(log_q - log_joint[n_fit:].T)
@@ -195,11 +202,12 @@ def right_layout(
 def _scored_log_density(
     samples: Float[np.ndarray, "latent sample"], n_fit: int
 ) -> Float[np.ndarray, " scored"]:
-    """Log density at the later samples of a kernel density that is fitted to the first `n_fit`.
+    """Fit a kernel density to the first `n_fit` samples; return its log density at the others.
 
-    The bandwidth is the multiple of Scott's that makes the first half of those likeliest under a
-    density fitted to the second half.
+    The bandwidth is the multiple of Scott's under which one half of the fitted samples is
+    likeliest, given a density fitted to the other half.
     """
+    # scipy multiplies the factor by the samples' full covariance; `kde.py` has one per dimension.
     fitted = samples[:, :n_fit]
     held_out, rest = fitted[:, : n_fit // 2], fitted[:, n_fit // 2 :]
     scott = n_fit ** (-1 / (len(samples) + 4))
@@ -211,9 +219,10 @@ def _scored_log_density(
 def _scored_log_densities(
     blocks: Float[np.ndarray, "batch latent sample"], n_fit: int
 ) -> Float[np.ndarray, "batch scored"]:
-    """Do that for many blocks.
+    """Score many blocks of samples, (batch, scored).
 
-    Where a chain has not moved no density fits, and the next block's serves; the code stops there.
+    Where a chain has not moved no density can be fitted, and the next block's values are used; the
+    2013 code stops there.
     """
     found = []
     for block in blocks[::-1]:
@@ -229,7 +238,7 @@ def _scored_log_densities(
 def _reciprocal(
     log_ratio: Float[np.ndarray, "batch scored"],
 ) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """-log of the mean of q(z) / p(x, z), and its standard error by the delta method."""
+    """-log of the mean of q(z) / p(x, z) (Appendix D), and its standard error (delta method)."""
     n_scored = log_ratio.shape[1]
     log_mean = logsumexp(log_ratio, 1) - math.log(n_scored)
     relative = np.exp(log_ratio - log_mean[:, None])

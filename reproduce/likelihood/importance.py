@@ -1,8 +1,8 @@
 """Importance sampling: log p(x) from the mean of p(x, z) / q(z) over samples of a proposal q.
 
-In expectation a lower bound of log p(x) that grows with the number of samples (Burda, Grosse &
-Salakhutdinov 2015, arXiv:1509.00519, theorem 1). How far below depends on the proposal: an encoder
-trained on few images is not a safe one for others.
+The estimate is a lower bound in expectation, and rises to log p(x) as samples are added (Burda,
+Grosse & Salakhutdinov 2015, arXiv:1509.00519, theorem 1). How far below it lies depends on the
+proposal: an encoder trained on few images is not a safe one for other images.
 """
 
 import math
@@ -23,25 +23,25 @@ from reproduce.models.random_streams import generator
 
 PROPOSALS = ("modes", "encoder", "prior")
 BATCH = 50  # datapoints at once
-PAIRS = 2**13  # of sample and datapoint decoded at once
-LOG2_GRID, SECOND_SCRAMBLE = 12, 404
+PAIRS = 2**13  # pairs of a sample and a datapoint decoded at once
+LOG2_GRID, SCRAMBLE, CHECK_SCRAMBLE = 12, 303, 404
 SCALES = {1.1: 0.6, 2.0: 0.3}  # from inflation to share of the samples; the prior gets the rest
-N_CHECK = 256
-MOST_EXCESS = 0.2  # nats
+N_CHECK = 256  # samples of the check
+MOST_EXCESS = 0.2  # nats by which the check may lie above the estimate
 MOST_PARETO_K = 0.7
 LEAST_ESS = 20
 
 
 class Importance(Estimator):
-    """Importance sampling with a proposal that has looked for several modes, or a simpler one.
+    """Importance sampling from a mixture around the posterior's modes, or from a simpler proposal.
 
     Parameters
     ----------
     n_samples
-        K.
+        K, per datapoint.
     proposal
-        `modes`: Gaussians of two widths around the modes that a climb from the best places of a
-        grid over the prior (and from the encoder's mean) finds, and the prior for what they miss;
+        `modes`: Gaussians of two widths around the modes found by climbing from the best points of
+        a grid over the prior (and from the encoder's mean), and the prior for what they miss;
         `encoder`: q(z|x); `prior`: p(z).
     """
 
@@ -75,20 +75,22 @@ class Importance(Estimator):
         """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
 
         Diagnostics: `ess`, the effective sample size (sum of weights)² / sum of squares;
-        `pareto_k`; `n_modes`; `mode_excess`, by how many nats another search for modes, from
-        another grid and with few samples, finds more than the estimate.
+        `pareto_k`; `n_modes`; `mode_excess`, the nats by which an independent search for modes,
+        from another grid and with few samples, finds more than the estimate.
         """
         self.check(target.n_latent, target.encoder is not None)
         grids = [
             PriorGrid.sobol(target.n_latent, LOG2_GRID, scramble, target.device)
-            for scramble in (303, SECOND_SCRAMBLE)
+            for scramble in (SCRAMBLE, CHECK_SCRAMBLE)
         ]
         parts = []
         for number, rows in enumerate(x.split(BATCH, 1)):
             source = _Source(target, tuple(seeds), number)
             proposal = self._proposal(target, rows, grids[0])
             found = _estimate(target, rows, proposal, self.n_samples, source.named("estimate"))
-            other, n_modes = second_look(target, rows, tuple(seeds), number, grids[1])
+            # Weights cannot tell of a mode that no sample reached. A search from another grid can:
+            # only an excess counts, since missing mass makes an estimate too low.
+            other, n_modes = check(target, rows, tuple(seeds), number, grids[1])
             excess = other - found.value
             trusted = (
                 (found.diagnostics["pareto_k"] < MOST_PARETO_K)
@@ -114,7 +116,7 @@ class Importance(Estimator):
         return [_Component(1.0, lambda noise, uniform: posterior.sample(noise), posterior.log_prob)]
 
 
-def second_look(
+def check(
     target: Target,
     x: Float[Tensor, "member batch pixel"],
     seeds: tuple[int, ...],
@@ -122,10 +124,10 @@ def second_look(
     grid: PriorGrid,
     n_starts: int = N_STARTS,
 ) -> tuple[Float[Tensor, "member batch"], Float[Tensor, "member batch"]]:
-    """log p(x) in nats as a search for modes of its own sees it, and the modes that it found.
+    """Rough log p(x) in nats from a search for modes of its own, and how many modes it found.
 
-    With few samples, for diagnostics: where an estimate lies far from it, one of the two has
-    missed something. The search climbs from `n_starts` places, which is what it costs.
+    It takes few samples, and serves as a diagnostic: where an estimate lies far from it, one of
+    the two has missed something. Its cost is the climb from `n_starts` points.
     """
     mixture = search(target, x, grid, n_starts=n_starts)
     source = _Source(target, seeds, number, "check")
@@ -134,7 +136,7 @@ def second_look(
 
 @dataclass(frozen=True)
 class _Component:
-    """A part of a proposal: its share of the samples, how to draw, and its log density."""
+    """Part of a mixture proposal: share of the samples, sampler, and log density in nats."""
 
     share: float
     sample: Callable[[Tensor, Tensor], Tensor]
@@ -143,7 +145,7 @@ class _Component:
 
 @dataclass(frozen=True)
 class _Source:
-    """Random numbers of a batch of datapoints."""
+    """Random numbers for one batch of datapoints."""
 
     target: Target
     seeds: tuple[int, ...]
@@ -154,7 +156,7 @@ class _Source:
         return _Source(self.target, self.seeds, self.number, name)
 
     def draw(self, shape: Sequence[int], part: int) -> tuple[Tensor, Tensor]:
-        """Normal numbers (member, sample, batch, latent) and uniform ones without the last axis."""
+        """Draw normal (member, sample, batch, latent) and uniform (member, sample, batch) noise."""
         device = self.target.device
         normal, uniform = [], []
         for seed in self.seeds:
@@ -169,9 +171,12 @@ def _prior(share: float) -> _Component:
 
 
 def _around(mixture: ModeMixture) -> list[_Component]:
-    """The defensive proposal around the modes."""
+    """Build the defensive mixture (Hesterberg 1995) around the modes."""
+    # The narrow Gaussians fit a posterior that is Gaussian near its modes, the wide ones its
+    # tails. With a share of the prior no weight exceeds p(x|z) / share, wherever z lies.
     parts = []
     for scale, share in SCALES.items():
+        # Standard deviations times `scale`: the precision's root is divided by it.
         wider = ModeMixture(mixture.mean, mixture.factor / scale, mixture.log_weight)
         parts.append(_Component(share, wider.sample, wider.log_prob))
     return [*parts, _prior(1 - sum(SCALES.values()))]
@@ -180,7 +185,8 @@ def _around(mixture: ModeMixture) -> list[_Component]:
 def _estimate(
     target: Target, x: Tensor, proposal: Sequence[_Component], n_samples: int, source: _Source
 ) -> Estimate:
-    """Each component draws its share of the samples; all are weighed by the whole mixture."""
+    """Draw each component's share of the samples, and weigh all by the whole mixture."""
+    # Stratified: shares are fixed counts, and log_share the mixture weights that they make.
     n_batch, rows = x.shape[1], max(1, PAIRS // (x.shape[0] * x.shape[1]))
     counts = [round(component.share * n_samples) for component in proposal]
     counts[-1] = n_samples - sum(counts[:-1])
@@ -190,15 +196,20 @@ def _estimate(
         for start in range(0, count, rows):
             shape = (min(rows, count - start), n_batch, target.n_latent)
             z = component.sample(*source.draw(shape, part))
+            # log of p(x, z) / q(z), with q the whole mixture whichever component drew z: the
+            # balance heuristic (Veach & Guibas 1995).
             terms = [
                 one.log_prob(z) + share for one, share in zip(proposal, log_share, strict=True)
             ]
             weights.append(target.log_joint(x, z) - torch.logsumexp(torch.stack(terms), 0))
             part += 1
+    # log p(x) ~ log of the mean weight (Burda et al., eq. 8).
     log_weight = torch.cat(weights, 1).double()
     value = torch.logsumexp(log_weight, 1) - math.log(n_samples)
-    relative = (log_weight - value.unsqueeze(1)).exp()  # of mean one
+    # Weights relative to their mean: (sum w)² / sum w² is then K / mean(relative²), and the
+    # standard error of the logarithm is that of the mean of `relative` (delta method).
+    relative = (log_weight - value.unsqueeze(1)).exp()
     ess = n_samples / relative.square().mean(1)
-    stderr = relative.std(1) / n_samples**0.5  # delta method
+    stderr = relative.std(1) / n_samples**0.5
     diagnostics = {"ess": ess.float(), "pareto_k": pareto_k(log_weight).float()}
     return Estimate(value, stderr, torch.ones_like(value, dtype=torch.bool), diagnostics)

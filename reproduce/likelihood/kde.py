@@ -10,22 +10,22 @@ from torch import Tensor
 from reproduce.models.gaussian import LOG_2PI
 
 MULTIPLES = tuple(math.exp((i - 5) / 2) for i in range(10))
-"""Of Scott's bandwidth, among which held-out likelihood chooses (the author's 2013 code)."""
-LEAST_STD = 1e-6  # of chains that never moved
+"""Multiples of Scott's bandwidth to choose from by held-out likelihood (the author's 2013 code)."""
+LEAST_STD = 1e-6  # for chains that never moved
 
 
 @dataclass(frozen=True)
 class KernelDensity:
-    """A Gaussian product kernel on every sample, with a bandwidth for each dimension.
+    """Mixture of Gaussian product kernels, one on every sample, with a bandwidth per dimension.
 
     Attributes
     ----------
     centre
-        (member, sample, batch, latent).
+        The samples, (member, sample, batch, latent).
     bandwidth
-        (member, batch, latent).
+        Standard deviations of the kernels, (member, batch, latent).
     multiple
-        Of Scott's bandwidth, (member, batch).
+        The chosen multiple of Scott's bandwidth, (member, batch).
     """
 
     centre: Float[Tensor, "member sample batch latent"]
@@ -35,14 +35,19 @@ class KernelDensity:
     @classmethod
     def fit(cls, samples: Float[Tensor, "member sample batch latent"]) -> "KernelDensity":
         """Fit to samples; the bandwidth's multiple has the best leave-one-out likelihood."""
+        # Scott's rule, n^(-1 / (D + 4)) standard deviations, is right for Gaussian samples. Chains
+        # are correlated and posteriors are not Gaussian, so its multiple is chosen by likelihood.
         n_samples, n_latent = samples.shape[1], samples.shape[-1]
         std = samples.std(1).clamp_min(LEAST_STD)
         scott = std * n_samples ** (-1 / (n_latent + 4))
+        # In units of Scott's bandwidth all pairs' distances are computed once, for all multiples.
         scaled = samples / scott.unsqueeze(1)
         squared = (scaled.unsqueeze(1) - scaled.unsqueeze(2)).square().sum(-1)
         own = torch.eye(n_samples, dtype=torch.bool, device=samples.device)
         scores = []
         for multiple in MULTIPLES:
+            # Leave one out: with its own kernel a sample would favour ever smaller bandwidths.
+            # Constants that all multiples share are left out, too.
             log_kernel = -0.5 * squared / multiple**2 - n_latent * math.log(multiple)
             log_kernel = log_kernel.masked_fill(own[None, :, :, None], -math.inf)
             scores.append(torch.logsumexp(log_kernel, 2).mean(1))
@@ -54,6 +59,7 @@ class KernelDensity:
         self, z: Float[Tensor, "member point batch latent"]
     ) -> Float[Tensor, "member point batch"]:
         """Log density in nats."""
+        # log of the mean over kernels of prod_d N(z_d; centre_d, bandwidth_d²).
         bandwidth = self.bandwidth.unsqueeze(1)
         centre = self.centre / bandwidth
         squared = ((z / bandwidth).unsqueeze(2) - centre.unsqueeze(1)).square().sum(-1)

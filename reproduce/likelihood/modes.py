@@ -1,7 +1,6 @@
-"""Modes of p(z|x), and the mixture of Gaussians around them.
+"""Modes of p(z|x), and the mixture of Gaussians around them: one Laplace approximation per mode.
 
-A proposal for importance sampling that has looked for several modes (Laplace approximations, one
-a mode).
+The mixture is a proposal for importance sampling and quadrature.
 """
 
 import math
@@ -17,10 +16,10 @@ from reproduce.models.gaussian import LOG_2PI
 from reproduce.samplers.hmc import Chains, LogDensity
 
 N_STARTS, N_MODES, N_ITERATIONS = 12, 8, 12  # of a search
-DIFFERENCE = 3e-3  # of z, for second derivatives; gradients are good to 1e-6 of their size
+DIFFERENCE = 3e-3  # of z, for second derivatives; gradients have a relative error near 1e-6
 LEAST_PRECISION, MOST_PRECISION = 0.5, 1e7
 SAME_MODE = 1.0  # standard deviations
-LEAST_WEIGHT = 0.02  # of all together, shared among the modes
+LEAST_WEIGHT = 0.02  # part of the mixture that is shared equally among the modes
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class ModeMixture:
 
     @property
     def n_modes(self) -> Float[Tensor, "member batch"]:
-        """How many modes each datapoint has."""
+        """Number of modes of each datapoint."""
         return self.log_weight.isfinite().sum(1).float()
 
     @property
     def heaviest(self) -> Float[Tensor, "member batch latent"]:
-        """The mode of the largest weight of each datapoint."""
+        """Mode of the largest weight of each datapoint."""
         index = self.log_weight.argmax(1, keepdim=True).unsqueeze(-1)
         return self.mean.gather(1, index.expand(-1, -1, -1, self.mean.shape[-1])).squeeze(1)
 
@@ -59,6 +58,7 @@ class ModeMixture:
         """Log density in nats."""
         total: Tensor | None = None
         for mode in range(self.mean.shape[1]):  # one at a time, to bound the memory
+            # With precision F Fᵀ: log N = log det F - (|Fᵀ (z - mean)|² + D log 2 pi) / 2.
             factor = self.factor[:, mode].unsqueeze(1)
             offset = (z - self.mean[:, mode].unsqueeze(1)).unsqueeze(-2) @ factor
             log_scale = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
@@ -74,14 +74,14 @@ class ModeMixture:
         uniform: Float[Tensor, "member sample batch"],
     ) -> Float[Tensor, "member sample batch latent"]:
         """Draw by choosing modes with `uniform` and scaling `noise` from N(0, I)."""
+        # The mode whose interval of cumulative weights `uniform` falls into.
         cumulative = self.log_weight.exp().cumsum(1).unsqueeze(2)  # (member, mode, 1, batch)
         chosen = (uniform.unsqueeze(1) > cumulative[:, :-1]).sum(1)  # (member, sample, batch)
         index = chosen.unsqueeze(-1)
         mean = self.mean.gather(1, index.expand(noise.shape))
         size = noise.shape[-1]
-        factor = self.factor.gather(
-            1, index.unsqueeze(-1).expand(*noise.shape, size)
-        )  # z = mean + factor^-T noise has precision factor factor^T
+        factor = self.factor.gather(1, index.unsqueeze(-1).expand(*noise.shape, size))
+        # z = mean + F⁻ᵀ noise has covariance F⁻ᵀ F⁻¹, so precision F Fᵀ.
         offset = torch.linalg.solve_triangular(factor.mT, noise.unsqueeze(-1), upper=True)
         return mean + offset.squeeze(-1)
 
@@ -94,15 +94,14 @@ def search(
     with_encoder: bool = False,
     n_starts: int = N_STARTS,
 ) -> ModeMixture:
-    """Look for modes of p(z|x) from the best `n_starts` places of a grid over the prior.
+    """Search for modes of p(z|x) from the best `n_starts` points of a grid over the prior.
 
-    `with_encoder` climbs from the mean of q(z|x), too, where the model has an encoder.
+    With `with_encoder` the mean of q(z|x) is a start as well, where the model has an encoder.
     """
     start, _ = grid.best(grid.log_likelihood(target.likelihood, x), n_starts)
     if with_encoder and target.encoder is not None:
         start = torch.cat([target.encoder(x).mean.unsqueeze(1), start], 1)
-    mixture, _ = mode_mixture(target, x, start, N_MODES, N_ITERATIONS, inflation=1.0)
-    return mixture
+    return mode_mixture(target, x, start, N_MODES, N_ITERATIONS, inflation=1.0)
 
 
 def mode_mixture(
@@ -112,65 +111,67 @@ def mode_mixture(
     n_modes: int,
     n_iterations: int,
     inflation: float,
-) -> tuple[ModeMixture, Float[Tensor, "member batch"]]:
-    """Climb log p(x, z) from every start; put a Gaussian on each mode that is found.
+) -> ModeMixture:
+    """Climb log p(x, z) from every start, and put a Gaussian on each mode that is found.
 
     Parameters
     ----------
     target, x, start
-        What to climb, and from where.
+        The density to climb, its datapoints, and the starts.
     n_modes
-        The most modes kept for a datapoint.
+        Most modes to keep per datapoint.
     n_iterations
         Newton steps.
     inflation
         Factor on the standard deviations of the Laplace approximation.
-
-    Returns
-    -------
-    tuple
-        The mixture, and the highest log p(x, z) that was seen, in nats.
     """
 
     def log_density(z: Tensor) -> Tensor:
         return target.log_joint(x, z)
 
+    # Laplace: near a mode p(x, z) is a Gaussian whose precision is the negative Hessian.
     chains = climb(log_density, start, n_iterations)
     precision = _safe(_negative_hessian(log_density, chains))
     factor = torch.linalg.cholesky(precision)
+    # The Gaussian's integral is the mode's share of p(x), hence its weight:
+    # log p(x, z*) + (D / 2) log 2 pi - log det(precision) / 2.
     log_scale = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     evidence = chains.log_density - log_scale + 0.5 * start.shape[-1] * LOG_2PI
+    # Keep the heaviest, each once, and no more columns than some datapoint has modes.
     evidence = torch.where(_duplicate(chains, factor), -math.inf, evidence)
     evidence, kept = evidence.topk(min(n_modes, evidence.shape[1]), 1)
-    most = int(evidence.isfinite().sum(1).amax())  # of any datapoint
+    most = int(evidence.isfinite().sum(1).amax())
     evidence, kept = evidence[:, :most], kept[:, :most]
+    # Laplace weights can be far off, so every mode gets a least share.
     weight = torch.softmax(evidence, 1)
     found = evidence.isfinite()
     weight = (1 - LEAST_WEIGHT) * weight + LEAST_WEIGHT * found / found.sum(1, keepdim=True)
     latent = start.shape[-1]
     vector, matrix = kept.unsqueeze(-1), kept[..., None, None]
-    mixture = ModeMixture(
+    return ModeMixture(
         chains.position.gather(1, vector.expand(*kept.shape, latent)),
         factor.gather(1, matrix.expand(*kept.shape, latent, latent)) / inflation,
         torch.where(found, weight.log(), -math.inf),
     )
-    return mixture, chains.log_density.amax(1)
 
 
 def climb(
     log_density: LogDensity, start: Float[Tensor, "*chain latent"], n_iterations: int
 ) -> Chains:
-    """Newton steps uphill, damped where they would not lead there (Levenberg-Marquardt)."""
+    """Take Newton steps uphill, damped as by Levenberg and Marquardt; none leads downhill."""
     here = Chains.at(log_density, start)
     damping = torch.ones_like(here.log_density)
     for _ in range(n_iterations):
+        # A Newton step in the Hessian's eigenbasis: gradient / curvature along each axis. With the
+        # curvature's absolute value the step leads uphill where the density curves upwards, too.
         curvature, axes = torch.linalg.eigh(_negative_hessian(log_density, here))
-        # Along directions that curve upwards, too, the step leads uphill.
         curvature = curvature.abs().clamp(LEAST_PRECISION, MOST_PRECISION)
         curvature = curvature + damping.unsqueeze(-1) * curvature.amax(-1, keepdim=True) * 0.01
         along = (axes.mT @ here.gradient.unsqueeze(-1)).squeeze(-1) / curvature
+        # At most one long, the prior's standard deviation: farther away the quadratic model is off.
         along = along * (1.0 / along.norm(dim=-1, keepdim=True).clamp_min(1.0))
         step = (axes @ along.unsqueeze(-1)).squeeze(-1)
+        # Keep what leads uphill; damp less after a success, more after a failure.
         there = Chains.at(log_density, here.position + step)
         better = there.log_density > here.log_density  # False where either is not a number
         wide = better.unsqueeze(-1)
@@ -184,7 +185,8 @@ def climb(
 
 
 def _negative_hessian(log_density: LogDensity, at: Chains) -> Float[Tensor, "*chain latent latent"]:
-    """Of the log density, by differences of its gradient (decoders have one derivative)."""
+    """Negative Hessian of the log density, by forward differences of its gradient."""
+    # Not by autograd: the gradient of `kernels.bernoulli_log_likelihood` is not differentiable.
     rows = []
     for dimension in range(at.position.shape[-1]):
         shifted = at.position.clone()
@@ -195,14 +197,15 @@ def _negative_hessian(log_density: LogDensity, at: Chains) -> Float[Tensor, "*ch
 
 
 def _safe(matrix: Float[Tensor, "*chain latent latent"]) -> Float[Tensor, "*chain latent latent"]:
-    """The nearest precision matrix whose eigenvalues are not extreme."""
+    """Clamp a precision matrix's eigenvalues, so that it is positive definite and not extreme."""
     values, axes = torch.linalg.eigh(matrix)
     values = values.clamp(LEAST_PRECISION, MOST_PRECISION)
     return (axes * values.unsqueeze(-2)) @ axes.mT
 
 
 def _duplicate(chains: Chains, factor: Tensor) -> Tensor:
-    """Tell which starts ended where an earlier or higher one did, (member, start, batch)."""
+    """Which starts ended where a higher or an earlier equal one did, (member, start, batch)."""
+    # Distances are in standard deviations of the other's Gaussian.
     position, value = chains.position, chains.log_density
     n_starts = position.shape[1]
     duplicate = torch.zeros_like(value, dtype=torch.bool)

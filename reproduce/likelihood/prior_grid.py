@@ -1,7 +1,7 @@
 """A low-discrepancy grid over the prior, decoded once for all datapoints.
 
-It finds where posteriors may be: posteriors of a few dimensions are narrow and have several modes,
-and whoever starts from one place sees one of them.
+It shows where posteriors may be. In a few dimensions they are narrow and have several modes, of
+which a search from a single point finds one.
 """
 
 from dataclasses import dataclass
@@ -14,20 +14,19 @@ from torch import Tensor
 from reproduce.likelihood.target import Likelihood
 from reproduce.models.gaussian import standard_normal_log_prob
 
-CELLS = 64
 ROWS = 1024  # grid points decoded at once
 
 
 @dataclass(frozen=True)
 class PriorGrid:
-    """Scrambled Sobol points pushed through the prior's inverse CDF, sorted into cells.
+    """Scrambled Sobol points, mapped through the prior's inverse CDF and sorted into cells.
 
     Attributes
     ----------
     z
-        (sample, latent).
+        The points, (sample, latent).
     ends
-        Where the cells end among the samples. Cells are boxes of about equal prior mass.
+        End of each cell among the points. Cells are boxes of equal prior mass.
     """
 
     z: Float[Tensor, "sample latent"]
@@ -39,12 +38,15 @@ class PriorGrid:
     ) -> "PriorGrid":
         """Draw 2^log2_points points; `scramble` seeds Owen's scrambling."""
         points = qmc.Sobol(n_latent, scramble=True, rng=scramble).random_base2(log2_points)
+        # At most 64 cells, cut along at most six dimensions: boxes of one size in the unit cube, so
+        # of equal prior mass.
         uniform = torch.from_numpy(points)
         bins = {1: 64, 2: 8, 3: 4}.get(n_latent, 2)
-        used = min(n_latent, 6)  # 2^6 cells
+        used = min(n_latent, 6)
         cell = torch.zeros(len(uniform), dtype=torch.int64)
         for dimension in range(used):
             cell = cell * bins + (uniform[:, dimension] * bins).long()
+        # Sorted, a cell is a slice. The inverse CDF turns uniform points into samples of the prior.
         order = cell.argsort(stable=True)
         ends = cell.bincount(minlength=bins**used).cumsum(0)
         z = normal_quantile(uniform[order]).float().to(device)
@@ -64,7 +66,8 @@ class PriorGrid:
     def best(
         self, log_likelihood: Float[Tensor, "member sample batch"], n_best: int
     ) -> tuple[Float[Tensor, "member best batch latent"], Float[Tensor, "member best batch"]]:
-        """Return the points of highest log p(x, z), at most one from each cell, and that value."""
+        """Find the points of highest log p(x, z), at most one per cell, and those values."""
+        # The best points of all would often crowd around one mode; one per cell spreads them.
         log_prior = standard_normal_log_prob(self.z).unsqueeze(-1)
         values, places, start = [], [], 0
         for end in self.ends:

@@ -1,10 +1,10 @@
 """Near-exact log p(x) for up to three latent dimensions, by quasi-Monte Carlo quadrature.
 
-Two proposals are combined by the balance heuristic (Veach & Guibas 1995,
-doi:10.1145/218380.218498): a Sobol grid over the prior, shared by all datapoints, which sees broad
-posteriors and every place where a mode may be; and Sobol points in a mixture of Gaussians around
-the modes that a climb from the best places of the grid finds, which resolves posteriors narrower
-than the grid. All is done twice, with independent scrambles.
+Two sets of points are combined by the balance heuristic (Veach & Guibas 1995,
+doi:10.1145/218380.218498). A Sobol grid over the prior, shared by all datapoints, covers broad
+posteriors and every place where a mode may be. Sobol points in a mixture of Gaussians around the
+modes, found by climbing from the best grid points, resolve posteriors narrower than the grid. All
+is done twice, with independent scrambles.
 """
 
 import math
@@ -24,6 +24,9 @@ from reproduce.models.gaussian import standard_normal_log_prob
 MOST_LATENT = 3
 SCRAMBLES = (101, 202)
 MOST_LOG2_GRID = 20
+N_ITERATIONS = 8  # Newton steps of the climb
+INFLATION = 1.1  # factor on the standard deviations of the Gaussians around modes
+TOLERANCE = 0.05  # largest difference of the two scrambles that is trusted, in nats
 FLOATS = 2**20  # of log-likelihoods on the grid held at once: what the caches like
 
 
@@ -33,22 +36,16 @@ class Quadrature(Estimator):
     Parameters
     ----------
     log2_grid
-        Logarithm of the number of grid points.
+        Base-2 logarithm of the number of grid points.
     n_local
         Points in the mixture around a datapoint's modes; a power of two.
     n_starts
-        Places of the grid that are climbed from.
+        Grid points from which to climb.
     n_modes
-        The most modes of a datapoint that are refined.
-    n_iterations
-        Newton steps of the climb.
-    inflation
-        Factor on the standard deviations of the Gaussians around modes.
-    tolerance
-        Largest difference of the two scrambles that is trusted, in nats.
+        Most modes to refine per datapoint.
     scrambles
-        Seeds of the two. A larger grid of the same scramble holds all points of a smaller one, so
-        a check of one quadrature by another needs others.
+        Seeds of the two scrambles. A larger grid of the same scramble holds all points of a smaller
+        one, so a check of one quadrature by another needs other seeds.
     """
 
     name = "quadrature"
@@ -59,9 +56,6 @@ class Quadrature(Estimator):
         n_local: int = 512,
         n_starts: int = 12,
         n_modes: int = 8,
-        n_iterations: int = 8,
-        inflation: float = 1.1,
-        tolerance: float = 0.05,
         scrambles: tuple[int, int] = SCRAMBLES,
     ) -> None:
         sizes = {
@@ -69,9 +63,6 @@ class Quadrature(Estimator):
             "n_local": n_local,
             "n_starts": n_starts,
             "n_modes": n_modes,
-            "n_iterations": n_iterations,
-            "inflation": inflation,
-            "tolerance": tolerance,
         }
         for size, value in sizes.items():
             if not value > 0:
@@ -83,9 +74,7 @@ class Quadrature(Estimator):
         if n_local & (n_local - 1):
             raise UserError(f"estimator.n_local must be a power of two, not {n_local}.")
         self.log2_grid, self.n_local = log2_grid, n_local
-        self.n_starts, self.n_modes = n_starts, n_modes
-        self.n_iterations, self.inflation = n_iterations, inflation
-        self.tolerance, self.scrambles = tolerance, scrambles
+        self.n_starts, self.n_modes, self.scrambles = n_starts, n_modes, scrambles
 
     def check(self, n_latent: int, has_encoder: bool) -> None:
         """Refuse more than three latent dimensions."""
@@ -106,6 +95,8 @@ class Quadrature(Estimator):
         """Integrate p(x, z) over z; see `reproduce.likelihood.target.Estimator`.
 
         `seeds` are not used: the only random numbers are the two scrambles, the same for all.
+        Diagnostics: `difference` of the two scrambles, in nats; `n_modes`; `share_of_grid`, the
+        part of p(x) that comes from grid points.
         """
         self.check(target.n_latent, target.encoder is not None)
         grids = [
@@ -124,31 +115,35 @@ class Quadrature(Estimator):
             self._integrate(target, x, grid, scramble)
             for grid, scramble in zip(grids, self.scrambles, strict=True)
         ]
+        # p(x) is the mean of two independent randomised quadratures. Half their difference is the
+        # standard error of that mean (of two values: |a - b| / 2).
         values = torch.stack([value for value, _ in found])
         difference = (values[0] - values[1]).abs()
         means = {name: torch.stack([d[name] for _, d in found]).mean(0) for name in found[0][1]}
         return Estimate(
             torch.logsumexp(values, 0) - math.log(len(values)),
             0.5 * difference,
-            difference < self.tolerance,
+            difference < TOLERANCE,
             {"difference": difference.float(), **means},
         )
 
     def _integrate(
         self, target: Target, x: Tensor, grid: PriorGrid, scramble: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One scramble's log p(x), (member, batch), and what it was made from."""
+        """Integrate with one scramble: log p(x), (member, batch), and diagnostics."""
+        # The grid gives log p(x|z) everywhere, and its best points are where climbs start.
         on_grid = grid.log_likelihood(target.likelihood, x)
         start, _ = grid.best(on_grid, self.n_starts)
-        mixture, _ = mode_mixture(target, x, start, self.n_modes, self.n_iterations, self.inflation)
+        mixture = mode_mixture(target, x, start, self.n_modes, N_ITERATIONS, INFLATION)
         n_grid = len(grid.z)
         # Balance heuristic: every point z, wherever it comes from, has the weight
-        # p(x|z) p(z) / (n_grid p(z) + n_local q(z)).
+        # p(x|z) p(z) / (n_grid p(z) + n_local q(z)). On the grid both parts are divided by p(z).
         log_ratio = log_density_ratio(mixture, grid.z)
         log_ratio += math.log(self.n_local)
         weight = on_grid - torch.logaddexp(log_ratio, torch.tensor(math.log(n_grid)))
         from_grid = torch.logsumexp(weight.double(), 1)
 
+        # Around the modes the same weight, with the densities as they are.
         z = self._local_points(mixture, scramble)
         log_prior = standard_normal_log_prob(z)
         log_proposals = torch.logaddexp(
@@ -163,7 +158,8 @@ class Quadrature(Estimator):
         }
 
     def _local_points(self, mixture: ModeMixture, scramble: int) -> Tensor:
-        """(member, sample, batch, latent): the same Sobol points around every datapoint's modes."""
+        """The same Sobol points around every datapoint's modes, (member, sample, batch, latent)."""
+        # One Sobol dimension chooses the mode, the others place the point around it.
         n_members, _, n_batch, n_latent = mixture.mean.shape
         sobol = qmc.Sobol(n_latent + 1, scramble=True, rng=scramble + 1)
         points = torch.from_numpy(sobol.random(self.n_local)).to(mixture.mean.device)
@@ -177,18 +173,25 @@ def log_density_ratio(
 ) -> Float[Tensor, "member sample batch"]:
     """log q(z) - log N(z; 0, I) at shared points, for every datapoint's own mixture.
 
-    Each is a quadratic function of z: one matrix product with the monomials of z.
+    A Gaussian's log density is a quadratic function of z, so one matrix product with the monomials
+    of z serves all datapoints and modes.
     """
+    # With precision P = F Fᵀ and mean m, log N(z; m, P⁻¹) - log N(z; 0, I) is
+    #   log det F - mᵀ P m / 2  +  (P m)ᵀ z  -  zᵀ (P - I) z / 2,
+    # where the terms in 2 pi cancel.
     n_members, n_modes, n_batch, n_latent = mixture.mean.shape
     row, column = torch.triu_indices(n_latent, n_latent)
     precision = mixture.factor @ mixture.factor.mT
     pull = (precision @ mixture.mean.unsqueeze(-1)).squeeze(-1)
     log_scale = mixture.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     constant = mixture.log_weight + log_scale - 0.5 * (mixture.mean * pull).sum(-1)
+    # Coefficients of z_i z_j for i <= j: the quadratic form has those off the diagonal twice.
     twice = torch.where(row == column, 0.5, 1.0).to(z)
     identity = torch.eye(n_latent, device=z.device)
     quadratic = -(precision - identity)[..., row, column] * twice
     weights = torch.cat([constant.unsqueeze(-1), pull, quadratic], -1).flatten(1, 2)
+    # Modes that a datapoint lacks have a weight of minus infinity, which a product would turn into
+    # NaN: they take part as zero and are barred afterwards.
     finite = weights[..., :1].isfinite()
     weights = torch.where(finite, weights, 0.0)
     barred = torch.where(finite[..., 0], 0.0, -math.inf).view(n_members, 1, n_modes, n_batch)

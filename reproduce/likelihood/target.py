@@ -1,4 +1,4 @@
-"""What an estimator of log p(x) gets, and what it returns."""
+"""Interface of all estimators of log p(x): their target and the estimate that they return."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ from reproduce.models.decoders import (
 from reproduce.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 
 Progress = Callable[[int], None]
-"""Called with the number of datapoints that were finished since the last call."""
+"""Callback with the number of datapoints finished since the last call."""
 
 CACHED = 512
-"""Images of a member decoded at once on a CPU where no gradient is wanted: they stay in caches."""
+"""Images per member to decode at once on a CPU without gradients, so that they stay in caches."""
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ class Likelihood(Protocol):
         ...
 
     def sample(self, z: AnyLatents, noise: AnyImages) -> AnyImages:
-        """Draw x ~ p(x|z) from noise of the kind that the model names."""
+        """Draw x ~ p(x|z) from noise of the kind `noise_kind`."""
         ...
 
 
@@ -61,11 +61,9 @@ class Target:
     n_members, n_latent
         Sizes.
     device
-        Where its tensors are.
+        Device of its tensors.
     encoder
-        q(z|x), for proposals that want it; None where a model has none (Monte Carlo EM).
-    name
-        Whose models these are, for what an estimator keeps from one call to the next.
+        q(z|x), for proposals that use it; None where a model has none (Monte Carlo EM).
     """
 
     likelihood: Likelihood
@@ -73,17 +71,16 @@ class Target:
     n_latent: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     encoder: Callable[[Tensor], DiagonalGaussian] | None = None
-    name: str = ""
 
     @classmethod
-    def of(cls, model: Autoencoder, *, has_encoder: bool = True, name: str = "") -> "Target":
+    def of(cls, model: Autoencoder, *, has_encoder: bool = True) -> "Target":
         """Return the target of a trained model."""
         device = next(model.parameters()).device
         encoder = model.encoder if has_encoder else None
-        return cls(model.decoder, model.n_members, model.n_latent, device, encoder, name)
+        return cls(model.decoder, model.n_members, model.n_latent, device, encoder)
 
     def log_joint(self, x: Images, z: Latents) -> LogLikelihood:
-        """log p(x, z) in nats."""
+        """log p(x, z) = log p(x|z) + log p(z) in nats."""
         if not torch.is_grad_enabled() and self.device.type == "cpu":
             parts = z.split(max(1, CACHED // z.shape[2]), 1)
             likelihood = torch.cat([self.likelihood.log_likelihood(x, part) for part in parts], 1)
@@ -103,7 +100,7 @@ class Estimate:
     stderr
         Standard error of each value as the estimator itself knows it, nats, (member, batch).
     trusted
-        False where the estimator's own diagnostic says not to believe a value.
+        False where the estimator's own diagnostic flags a value as unreliable.
     diagnostics
         By name, each (member, batch).
     """
@@ -136,15 +133,15 @@ class Estimator(Protocol):
     name
         As in conf/estimator/.
     version
-        Raised where the same settings give other numbers than before, so that no estimate of
-        before is taken for one of now.
+        Raised when the same settings come to give other numbers, so that no older estimate is
+        taken for a current one.
     """
 
     name: str
     version: int = 1
 
     def check(self, n_latent: int, has_encoder: bool) -> None:
-        """Refuse models that this estimator cannot be used with; by default it refuses none."""
+        """Refuse models that this estimator cannot be used with; by default none."""
 
     def __call__(
         self,
@@ -162,9 +159,9 @@ class Estimator(Protocol):
         x
             The data; may be one data set expanded over members.
         seeds
-            One for each member; they name all random streams (`random_streams.generator`), so
-            that an estimate can be repeated.
+            One per member; they name all random streams (`random_streams.generator`), so that an
+            estimate can be repeated.
         progress
-            Told about finished datapoints.
+            Called as datapoints are finished.
         """
         ...

@@ -1,7 +1,6 @@
 """The paper's estimator: right where the paper says so, and biased where it says so."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -43,14 +42,6 @@ def test_its_bias_grows_with_the_dimension():
     means = [float(errors(n)[0].mean()) for n in (3, 10, 20)]
     assert means[0] + 0.1 < means[1] < means[2] - 0.5
     assert not errors(10)[1].trusted.any()
-
-
-def test_half_of_one_set_is_worse_than_two_sets():
-    split, _ = errors(3, split=True)
-    whole, _ = errors(3)
-    assert split.square().mean() > whole.square().mean()
-    estimator = HmcKde(split=True)
-    assert (estimator.n_fit, estimator.n_score) == (25, 25)
 
 
 def test_a_mode_that_the_chain_never_sees_is_missing():
@@ -135,46 +126,10 @@ def test_more_samples_are_fitted_in_smaller_batches(monkeypatch):
     assert (found.value - model.exact(x)).abs().max() < 1
 
 
-def test_chains_persist_on_request():
-    model = LinearGaussian.random(2, 64, 0.3)
-    x = draw(model, 4, 64)
-    forgets, goes_on = HmcKde(20, 20, n_warmup=1), HmcKde(20, 20, n_warmup=1, persistent=True)
-    first = goes_on(model.target, x, (0, 1))
-    assert torch.equal(first.value, forgets(model.target, x, (0, 1)).value)
-    again = goes_on(model.target, x, (0, 1))
-    assert not torch.equal(first.value, again.value)
-    for _ in range(30):  # one step of tuning at each call
-        last = goes_on(model.target, x, (0, 1))
-    assert (last.value - model.exact(x)).abs().mean() < (first.value - model.exact(x)).abs().mean()
-
-
-def test_evaluations_of_persistent_chains_have_random_numbers_of_their_own():
-    """A chain that goes on with the momenta it has had errs alike each time."""
-    model = LinearGaussian.random(2, 64, 0.3)
-    x = draw(model, 200, 64)
-    goes_on = HmcKde(20, 20, n_warmup=20, persistent=True)
-    errors = [goes_on(model.target, x, (0, 1)).value - model.exact(x) for _ in range(3)]
-    correlation = torch.corrcoef(torch.stack([error.flatten() for error in errors]))
-    assert correlation.tril(-1).abs().max() < 0.2  # 0.05 is one standard error
-
-
-def test_chains_do_not_persist_from_one_model_to_another():
-    goes_on = HmcKde(20, 20, n_warmup=5, persistent=True)
-    models = [LinearGaussian.random(2, 64, 0.3, seeds=seeds) for seeds in ((0, 1), (2, 3))]
-    x = draw(models[0], 4, 64)
-    targets = [replace(model.target, name=str(n)) for n, model in enumerate(models)]
-    goes_on(targets[0], x, (0, 1))
-    fresh = HmcKde(20, 20, n_warmup=5)(targets[1], x, (0, 1))
-    assert torch.equal(goes_on(targets[1], x, (0, 1)).value, fresh.value)
-    larger = LinearGaussian.random(3, 64, 0.3)
-    assert goes_on(replace(larger.target, name="0"), x, (0, 1)).value.isfinite().all()
-
-
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"n_fit": 1}, "estimator.n_fit must be at least 2, not 1"),
-        ({"n_fit": 3, "split": True}, "n_fit must be at least 4"),
         ({"n_score": 0}, "n_score must be at least 1"),
         ({"n_leapfrog": 0}, "n_leapfrog must be at least 1"),
         ({"thin": 0}, "thin must be at least 1"),

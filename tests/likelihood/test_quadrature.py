@@ -106,7 +106,7 @@ def test_the_ratio_of_densities_by_monomials():
     x = draw(model, 4, 64)
     grid = PriorGrid.sobol(3, 10, 5, torch.device("cpu"))
     start, _ = grid.best(grid.log_likelihood(model, x), 3)
-    mixture, _ = mode_mixture(model.target, x, start, 3, 6, 1.5)
+    mixture = mode_mixture(model.target, x, start, 3, 6, 1.5)
     z = grid.z[::64]
     direct = mixture.log_prob(z.view(1, -1, 1, 3).expand(2, -1, 4, -1))
     direct = direct - standard_normal_log_prob(z).view(1, -1, 1)
