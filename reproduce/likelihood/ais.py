@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.common.errors import UserError
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import JITTER, Chains, hmc_step
@@ -51,13 +50,8 @@ class Ais(Estimator):
     name = "ais"
 
     def __init__(self, n_temperatures: int = 4000, n_chains: int = 64, n_leapfrog: int = 2) -> None:
-        for setting, value, least in (
-            ("n_temperatures", n_temperatures, 2),
-            ("n_chains", n_chains, 2),
-            ("n_leapfrog", n_leapfrog, 1),
-        ):
-            if not value >= least:
-                raise UserError(f"estimator.{setting} must be at least {least}, not {value}.")
+        require_at_least(2, n_temperatures=n_temperatures, n_chains=n_chains)
+        require_at_least(1, n_leapfrog=n_leapfrog)
         self.n_temperatures, self.n_chains, self.n_leapfrog = n_temperatures, n_chains, n_leapfrog
 
     @torch.no_grad()

@@ -15,12 +15,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reproduce.common.errors import UserError
-from reproduce.likelihood.importance import CHECK_SCRAMBLE, check
+from reproduce.likelihood.importance import CHECK_SCRAMBLE, rough_estimate
 from reproduce.likelihood.kde import KernelDensity
 from reproduce.likelihood.modes import search
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
 from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
 
@@ -59,15 +58,8 @@ class HmcKde(Estimator):
         n_warmup: int = 100,
         thin: int = 2,
     ) -> None:
-        for setting, value, least in (
-            ("n_fit", n_fit, 2),
-            ("n_score", n_score, 1),
-            ("n_leapfrog", n_leapfrog, 1),
-            ("n_warmup", n_warmup, 1),
-            ("thin", thin, 1),
-        ):
-            if not value >= least:
-                raise UserError(f"estimator.{setting} must be at least {least}, not {value}.")
+        require_at_least(2, n_fit=n_fit)
+        require_at_least(1, n_score=n_score, n_leapfrog=n_leapfrog, n_warmup=n_warmup, thin=thin)
         self.n_fit, self.n_score = n_fit, n_score
         self.n_leapfrog, self.n_warmup, self.thin = n_leapfrog, n_warmup, thin
 
@@ -117,7 +109,7 @@ class HmcKde(Estimator):
         relative = (log_weight - log_mean.unsqueeze(1)).exp()
         stderr = (relative - 1).square().mean(1).sqrt() / self.n_score**0.5
         acceptance, largest = walk.acceptance_rate, relative.amax(1) / self.n_score
-        difference = -log_mean - self._check(target, x, seeds, number)
+        difference = -log_mean - self._rough_estimate(target, x, seeds, number)
         trusted = (acceptance > LEAST_ACCEPTANCE) & (largest < MOST_WEIGHT)
         trusted = trusted & (difference.abs() < MOST_DIFFERENCE)
         return Estimate(
@@ -133,12 +125,12 @@ class HmcKde(Estimator):
             },
         )
 
-    def _check(
+    def _rough_estimate(
         self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int
     ) -> Float[Tensor, "member batch"]:
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, CHECK_SCRAMBLE, target.device)
         parts = [
-            check(target, rows, seeds, number, grid, N_STARTS)[0]
+            rough_estimate(target, rows, seeds, number, grid, N_STARTS)[0]
             for rows in x.split(SEARCH_BATCH, 1)
         ]
         return torch.cat(parts, 1)

@@ -36,7 +36,7 @@ from reproduce.common.errors import UserError
 from reproduce.likelihood.hmc_kde import LOG2_GRID, SCRAMBLE
 from reproduce.likelihood.kde import MULTIPLES
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
 from reproduce.models.random_streams import generator
 from reproduce.samplers.hmc import Chains, adapted, hmc_step
 
@@ -73,16 +73,9 @@ class HmcKde2013(Estimator):
         n_evaluations: int = 3,
         step_sizes: str = "individual",
     ) -> None:
-        least = {"n_samples": LEAST_SAMPLES, "n_steps": 1, "n_burnin": 0, "n_evaluations": 1}
-        given = {
-            "n_samples": n_samples, "n_steps": n_steps, "n_burnin": n_burnin,
-            "n_evaluations": n_evaluations,
-        }  # fmt: skip
-        for setting, value in given.items():
-            if value < least[setting]:
-                raise UserError(
-                    f"estimator.{setting} must be at least {least[setting]}, not {value}."
-                )
+        require_at_least(LEAST_SAMPLES, n_samples=n_samples)
+        require_at_least(1, n_steps=n_steps, n_evaluations=n_evaluations)
+        require_at_least(0, n_burnin=n_burnin)
         if step_sizes not in STEP_SIZES:
             raise UserError(
                 f"Unknown estimator.step_sizes {step_sizes!r}; choose one of: "

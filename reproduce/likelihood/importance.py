@@ -17,7 +17,7 @@ from reproduce.common.errors import UserError
 from reproduce.likelihood.modes import N_STARTS, ModeMixture, search
 from reproduce.likelihood.pareto import FEWEST, pareto_k
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.models.random_streams import generator
 
@@ -48,8 +48,7 @@ class Importance(Estimator):
     name = "importance"
 
     def __init__(self, n_samples: int = 5000, proposal: str = "modes") -> None:
-        if not n_samples >= FEWEST:
-            raise UserError(f"estimator.n_samples must be at least {FEWEST}, not {n_samples}.")
+        require_at_least(FEWEST, n_samples=n_samples)
         if proposal not in PROPOSALS:
             raise UserError(
                 f"estimator.proposal cannot be {proposal!r}; choose one of: {', '.join(PROPOSALS)}."
@@ -90,7 +89,7 @@ class Importance(Estimator):
             found = _estimate(target, rows, proposal, self.n_samples, source.named("estimate"))
             # Weights cannot tell of a mode that no sample reached. A search from another grid can:
             # only an excess counts, since missing mass makes an estimate too low.
-            other, n_modes = check(target, rows, tuple(seeds), number, grids[1])
+            other, n_modes = rough_estimate(target, rows, tuple(seeds), number, grids[1])
             excess = other - found.value
             trusted = (
                 (found.diagnostics["pareto_k"] < MOST_PARETO_K)
@@ -116,7 +115,7 @@ class Importance(Estimator):
         return [_Component(1.0, lambda noise, uniform: posterior.sample(noise), posterior.log_prob)]
 
 
-def check(
+def rough_estimate(
     target: Target,
     x: Float[Tensor, "member batch pixel"],
     seeds: tuple[int, ...],

@@ -18,7 +18,7 @@ from torch import Tensor
 from reproduce.common.errors import UserError
 from reproduce.likelihood.modes import ModeMixture, mode_mixture
 from reproduce.likelihood.prior_grid import ROWS, PriorGrid, normal_quantile
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
+from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
 from reproduce.models.gaussian import standard_normal_log_prob
 
 MOST_LATENT = 3
@@ -58,15 +58,9 @@ class Quadrature(Estimator):
         n_modes: int = 8,
         scrambles: tuple[int, int] = SCRAMBLES,
     ) -> None:
-        sizes = {
-            "log2_grid": log2_grid,
-            "n_local": n_local,
-            "n_starts": n_starts,
-            "n_modes": n_modes,
-        }
-        for size, value in sizes.items():
-            if not value > 0:
-                raise UserError(f"estimator.{size} must be greater than zero, not {value}.")
+        require_at_least(
+            1, log2_grid=log2_grid, n_local=n_local, n_starts=n_starts, n_modes=n_modes
+        )
         if log2_grid > MOST_LOG2_GRID:
             raise UserError(
                 f"estimator.log2_grid must be at most {MOST_LOG2_GRID}, not {log2_grid}."

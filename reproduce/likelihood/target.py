@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from reproduce.common.errors import UserError
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.decoders import (
     AnyImages,
@@ -87,6 +88,13 @@ class Target:
         else:
             likelihood = self.likelihood.log_likelihood(x, z)
         return likelihood + standard_normal_log_prob(z)
+
+
+def require_at_least(least: float, **settings: float) -> None:
+    """Refuse settings of an estimator that lie below `least`."""
+    for name, value in settings.items():
+        if not value >= least:
+            raise UserError(f"estimator.{name} must be at least {least}, not {value}.")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An encoder and a decoder under one roof."""
+"""The variational auto-encoder: an encoder and a decoder (Kingma & Welling 2013, section 3)."""
 
 from torch import nn
 
@@ -16,7 +16,7 @@ class Autoencoder(nn.Module):
 
     @property
     def n_members(self) -> int:
-        """How many models the stack holds."""
+        """Number of models in the stack."""
         return next(self.parameters()).shape[0]
 
     @property

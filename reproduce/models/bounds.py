@@ -19,6 +19,8 @@ def log_weights(
     noise: Float[Tensor, "member sample batch latent"],
 ) -> Float[Tensor, "member sample batch"]:
     """log p(x, z) - log q(z|x) of each sample z ~ q(z|x), in nats."""
+    # z = mean + std * noise is differentiable in the encoder's parameters, so the gradient of an
+    # average over samples estimates the gradient of its expectation (eq. 5, section 2.4).
     posterior = model.encoder(x)
     z = posterior.sample(noise)
     log_joint = model.decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
@@ -40,6 +42,8 @@ def sgvb_b(
     noise: Float[Tensor, "member sample batch latent"],
 ) -> Float[Tensor, "member batch"]:
     """Estimator B: closed-form -KL(q || p) plus the mean over L samples of log p(x|z) (eq. 7)."""
+    # Of eq. 3 only the reconstruction term is sampled; the KL of two Gaussians is exact (Appendix
+    # B). Same expectation as A, typically with less variance.
     posterior = model.encoder(x)
     log_likelihood = model.decoder.log_likelihood(x, posterior.sample(noise))
     return log_likelihood.mean(1) - posterior.kl_to_standard_normal()
@@ -48,7 +52,8 @@ def sgvb_b(
 def kl_in(
     bound: Bound, posterior: DiagonalGaussian, z: Float[Tensor, "member sample batch latent"]
 ) -> Float[Tensor, "member batch"]:
-    """KL(q(z|x) || p(z)) as `bound` takes it, in nats: from samples z ~ q(z|x), or exactly."""
+    """KL(q(z|x) || p(z)) as `bound` has it, in nats: from samples z ~ q(z|x), or exact."""
+    # Log p(x|z) minus this is `bound`, from a log p(x|z) that was computed already (wake-sleep).
     if bound is sgvb_a:
         return (posterior.log_prob(z) - standard_normal_log_prob(z)).mean(1)
     return posterior.kl_to_standard_normal()

@@ -18,7 +18,7 @@ class GaussianEncoder(nn.Module):
         Factor on the hidden layer's contribution to the log variance. The paper has none (1); the
         encoder of the published wake-sleep runs has 0.1, which slows the log variance down.
     activation
-        Of the hidden layer.
+        Nonlinearity of the hidden layer.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "member batch pixel"]) -> DiagonalGaussian:
         """Return q(z|x) for each member and datapoint; its fields are (member, batch, latent)."""
+        # Eq. 12 with x and z swapped: h = tanh(W3 x + b3), mean = W4 h + b4, log std² = W5 h + b5.
         hidden = self.hidden(x)
         scale = self.log_variance_scale
         log_variance = self.log_variance(hidden if scale == 1 else scale * hidden)

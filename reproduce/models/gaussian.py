@@ -14,7 +14,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class DiagonalGaussian:
-    """N(mean, diag exp(log_variance)), one for each member and datapoint.
+    """N(mean, diag exp(log_variance)), one for each member and datapoint (eq. 9).
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class DiagonalGaussian:
     std: Float[Tensor, "member batch dimension"] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Work out the standard deviation, once for all uses."""
+        """Compute the standard deviation once for all uses."""
         object.__setattr__(self, "std", kernels.exp(0.5 * self.log_variance))
 
     def sample(
@@ -47,6 +47,8 @@ class DiagonalGaussian:
 
     def kl_to_standard_normal(self) -> Float[Tensor, "member batch"]:
         """KL(self || N(0, I)) in nats (Kingma & Welling 2013, Appendix B)."""
+        # Integral of q log p is -sum(log 2 pi + mean² + std²) / 2, and that of q log q is
+        # -sum(log 2 pi + 1 + log std²) / 2.
         terms = 1 + self.log_variance - self.mean.square() - self.std.square()
         return -0.5 * terms.sum(-1)
 

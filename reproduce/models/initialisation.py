@@ -22,30 +22,30 @@ OUTPUT_BIASES = tuple(BIASES_LEFT_ZERO)
 def initialise(
     model: nn.Module, seeds: Sequence[int], scheme: str, std: float, output_bias: str = "normal"
 ) -> None:
-    """Fill every stacked layer of `model`, member by member, each from its own seed.
+    """Fill every stacked layer of `model`, each member from its own seed.
 
     Parameters
     ----------
     model
         A module whose parameters all belong to `StackedLinear` layers of `len(seeds)` members.
     seeds
-        One for each member. A member's weights depend on its seed alone.
+        One per member. A member's weights depend on its seed alone.
     scheme
         `normal`: weights and biases ~ N(0, std²), the encoder's log-variance layer at zero (the
         author's 2013 models, with std 0.01). `fan_in`: matrices ~ N(0, 1/fan_in), biases of
         hidden layers ~ N(0, std²), all other biases and the encoder's log-variance layer at zero
         (his later `VAE_Z_X`).
     std
-        The standard deviation named above.
+        Standard deviation in `scheme`.
     output_bias
-        Which biases of the decoder's output layers `normal` draws: all (`normal`), those of the
+        Biases of the decoder's output layers that `scheme` draws: all (`normal`), those of the
         mean or the logits (`mean`: the published wake-sleep runs), or none (`zero`: the published
         AEVB runs). The others are zero.
     """
     layers = [module for module in model.modules() if isinstance(module, StackedLinear)]
     with torch.no_grad():
         for member, seed in enumerate(seeds):
-            # Drawn on the CPU whatever the device, so that all devices start alike.
+            # Drawn on the CPU whatever the device, so that all devices start from the same weights.
             source = generator("cpu", seed, "initialisation")
 
             def draw(shape: Sequence[int], source: torch.Generator = source) -> Tensor:

@@ -23,7 +23,7 @@ class StackedLinear(nn.Module):
     n_members, n_in, n_out
         Sizes of the stack, of the input and of the output.
     role
-        What the layer is for; initialisation schemes treat roles differently.
+        Purpose of the layer; initialisation schemes treat roles differently.
     """
 
     def __init__(self, n_members: int, n_in: int, n_out: int, role: Role = "output") -> None:
@@ -50,7 +50,7 @@ class HiddenLayer(StackedLinear):
     n_members, n_in, n_out
         Sizes of the stack, of the input and of the output.
     activation
-        `tanh`, as the paper has it, or `softplus`, log(1 + e^a), as its runs on Frey Face had it.
+        `tanh`, as in the paper, or `softplus`, log(1 + e^a), as in its runs on Frey Face.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Random streams that are a function of what they are for.
+"""Random streams as functions of (seed, purpose).
 
 A stream is named by a member's seed and a key such as ("train", block). Nothing about it has to
-be stored: whatever is stacked beside a member, and wherever its training was interrupted, it
-sees the same numbers again on the same kind of device.
+be stored: whatever is stacked with a member, and wherever its training was interrupted, it sees
+the same numbers again on the same kind of device.
 """
 
 import hashlib

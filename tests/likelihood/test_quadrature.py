@@ -119,7 +119,7 @@ def test_refusals():
     x = draw(model, 1, 64)
     with pytest.raises(UserError, match="N_z up to 3, not 5; use estimator=importance"):
         Quadrature()(model.target, x, (0, 1))
-    with pytest.raises(UserError, match=r"estimator.log2_grid must be greater than zero, not 0"):
+    with pytest.raises(UserError, match=r"estimator.log2_grid must be at least 1, not 0"):
         Quadrature(log2_grid=0)
     with pytest.raises(UserError, match="log2_grid must be at most 20, not 35"):
         Quadrature(log2_grid=35)
