@@ -63,7 +63,7 @@ class MonteCarloEM(Algorithm):
         warmup_updates: int = 0,
         target_acceptance: float = TARGET_ACCEPTANCE,
     ) -> None:
-        super().__init__(model, images, seeds, step_size=step_size)
+        super().__init__(model, images, seeds, step_size=step_size, warmup_steps=0)
         self.n_leapfrog, self.n_updates = n_leapfrog, n_updates
         self.warmup_updates = warmup_updates
         self.target_acceptance = target_acceptance

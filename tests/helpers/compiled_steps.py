@@ -35,7 +35,7 @@ def errors(name: str, decoder: str, onednn: bool) -> dict[str, dict[str, float]]
     drawn = eager._draw(0)
     for step in range(STEPS):
         noise = {key: values[:, step] for key, values in drawn.items()}
-        bounds = {"eager": eager._take(noise), "compiled": compiled._compiled(noise)}
+        bounds = {"eager": eager._minibatch_step(noise), "compiled": compiled._compiled(noise)}
         wide = {key: values.double() for key, values in noise.items() if key != "index"}
         reference = exact.step(exact.pixels(noise["index"]).double(), wide)
     # A smaller stack, after the first in the same process.
@@ -49,7 +49,7 @@ def errors(name: str, decoder: str, onednn: bool) -> dict[str, dict[str, float]]
     twins[1].compile_steps()
     for step in range(STEPS):
         noise = {key: values[:, step] for key, values in drawn.items()}
-        for take in (twins[0]._take, twins[1]._compiled):
+        for take in (twins[0]._minibatch_step, twins[1]._compiled):
             take(noise)
     found = {
         way: {
