@@ -1,19 +1,15 @@
 """Ours against the paper, number by number: where both have a value, and only there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reproduce.analysis.curves import _CURVE, PANEL, in_paper_order, mean_over, over_seeds, value_at
-from reproduce.common.markdown import aligned, nats, or_blank
-from reproduce.common.names import (
-    algorithm_name,
-    dataset_name,
-    short_number,
-)
+from reproduce.analysis.curves import in_paper_order, mean_over, over_seeds, value_at
+from reproduce.common.markdown import aligned, nats, or_blank, with_interval
+from reproduce.common.names import CURVE, CURVES, PANEL, algorithm_name, dataset_name, short_number
 
 FIGURE2_SPLITS: Mapping[str, str] = {"train": "train_running", "test": "test"}
 """Published split to ours. The published *train* curves of Figure 2 are running means of minibatch
@@ -21,11 +17,7 @@ bounds since the previous mark, which is our `train_running`; our `train`, evalu
 itself, runs ahead of them at the left."""
 
 _DTYPES = {
-    "dataset": "str",
-    "n_latent": "int64",
-    "n_train": "int64",
-    "algorithm": "str",
-    "split": "str",
+    **{column: CURVES[column] for column in CURVE},
     "our_split": "str",
     "samples": "int64",
     "published": "float64",
@@ -37,6 +29,7 @@ _DTYPES = {
     "difference": "float64",
 }
 COLUMNS = tuple(_DTYPES)
+SIZES = {"n_latent": "N_z", "n_train": "N_train"}
 
 
 def published_value(
@@ -75,8 +68,7 @@ def compare(
     Parameters
     ----------
     curves
-        Columns `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `split`, `samples`, `value`
-        (nats per datapoint).
+        Columns `reproduce.common.names.CURVES`.
     published
         As `load_published` gives it. Figure 2 has no `n_train`: each of ours is then compared.
     splits
@@ -90,14 +82,13 @@ def compare(
         `difference` is ours − published: above 0 our bound is the better one. Nats.
     """
     parts: list[pd.DataFrame] = []
-    for name, ours in curves.groupby(_CURVE):
-        identity: dict[str, Any] = dict(zip(_CURVE, name, strict=True))
+    for identity, ours in curves_of(curves):
         our_split = str(identity["split"])
         for split in [theirs for theirs, candidate in splits.items() if candidate == our_split]:
             identity["split"] = split
-            theirs = _matching(published, identity)
+            theirs = matching(published, identity)
             new = identity["algorithm"] not in set(published["algorithm"])
-            panel = theirs if not new else _matching(published, {**identity, "algorithm": None})
+            panel = theirs if not new else matching(published, {**identity, "algorithm": None})
             if panel.empty:
                 continue
             at = _round_marks(panel["samples"].max())
@@ -109,11 +100,30 @@ def compare(
             part = part.dropna(subset=["ours"] if new else ["ours", "published"])
             if not part.empty:
                 parts.append(part.assign(**identity, our_split=our_split))
+    return gathered(parts, "ours", _DTYPES)
+
+
+def curves_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Each curve of a table, with the values of the columns `CURVE`."""
+    for name, curve in table.groupby(CURVE):
+        yield dict(zip(CURVE, name, strict=True)), curve
+
+
+def matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.DataFrame:
+    """Rows of the published curves that have `identity`, as far as its columns go; None is any."""
+    keys = [c for c, value in identity.items() if c in published.columns and value is not None]
+    return published[(published[keys] == pd.Series(identity)[keys]).all(axis=1)]
+
+
+def gathered(
+    parts: Sequence[pd.DataFrame], ours: str, dtypes: Mapping[str, type | str]
+) -> pd.DataFrame:
+    """One table of the columns `dtypes` in the paper's order; `difference` is `ours` − published."""
     if not parts:
-        return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in _DTYPES.items()})
+        return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in dtypes.items()})
     table = pd.concat(parts, ignore_index=True)
-    table["difference"] = table["ours"] - table["published"]
-    return in_paper_order(table.loc[:, list(COLUMNS)].astype(_DTYPES))
+    table["difference"] = table[ours] - table["published"]
+    return in_paper_order(table[list(dtypes)].astype(dict(dtypes)))
 
 
 def summarise(comparison: pd.DataFrame, by: Sequence[str] = PANEL) -> pd.DataFrame:
@@ -185,8 +195,7 @@ def markdown_table(comparison: pd.DataFrame, at: float | None = 1e6) -> str:
         a newline at the end; one sentence where nothing was compared there.
     """
     if at is None:
-        last = comparison.groupby(_CURVE)["samples"].transform("max")
-        rows = comparison[comparison["samples"] == last]
+        rows = last_marks(comparison)
     else:
         rows = comparison[comparison["samples"] == round(at)]
     if rows.empty:
@@ -194,39 +203,60 @@ def markdown_table(comparison: pd.DataFrame, at: float | None = 1e6) -> str:
         return f"None of our curves can be compared with the paper{where}."
     ends = sorted(set(rows["samples"]))
     differ = len(ends) > 1
-    table = [["dataset", "N_z", "algorithm", "split", "published", "ours", "difference"]]
-    if differ:
-        table[0].insert(4, "samples")
-    for row in rows.itertuples():
-        half = (float(row.ci95_high) - float(row.ci95_low)) / 2  # pyright: ignore[reportArgumentType]
+    reach = "the last mark of each curve" if differ else f"{short_number(ends[0])} training samples"
+    about = f"Variational bound in nats per datapoint at {reach}"
+    return comparison_table(rows, about, "n_latent", {"ours": ""}, samples=differ)
+
+
+def last_marks(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The row of each curve's last mark."""
+    last = comparison.groupby(CURVE)["samples"].transform("max")
+    return comparison[comparison["samples"] == last]
+
+
+def comparison_table(
+    rows: pd.DataFrame, about: str, size: str, ours: Mapping[str, str], *, samples: bool
+) -> str:
+    """Lay out rows of a comparison as a Markdown table below its caption.
+
+    Parameters
+    ----------
+    rows
+        Of either experiment.
+    about
+        What the values are, as the caption begins.
+    size
+        The column that tells panels apart: `n_latent` or `n_train`.
+    ours
+        Columns of our means, each with the prefix of the columns of its interval. The first is the
+        one whose difference from the published value is given.
+    samples
+        Whether the rows are at several numbers of samples, so that each names its own.
+    """
+    head = ["dataset", SIZES[size], "algorithm", "split", *["samples"] * samples, "published"]
+    table = [[*head, *ours, "difference"]]
+    for row in rows.to_dict("records"):
+        halves = ((row[f"{at}ci95_high"] - row[f"{at}ci95_low"]) / 2 for at in ours.values())
         table.append(
             [
-                dataset_name(str(row.dataset)),
-                str(row.n_latent),
-                algorithm_name(str(row.algorithm)),
-                str(row.split),
-                *([short_number(float(row.samples))] if differ else []),  # pyright: ignore[reportArgumentType]
-                or_blank(float(row.published)),  # pyright: ignore[reportArgumentType]
-                nats(row.ours) + (f" ± {half:.1f}" if np.isfinite(half) else ""),
-                or_blank(float(row.difference), sign="+"),  # pyright: ignore[reportArgumentType]
+                dataset_name(str(row["dataset"])),
+                f"{row[size]:,}",
+                algorithm_name(str(row["algorithm"])),
+                str(row["split"]),
+                *[short_number(float(row["samples"]))] * samples,
+                or_blank(row["published"]),
+                *(with_interval(row[name], half) for name, half in zip(ours, halves, strict=True)),
+                or_blank(row["difference"], sign="+"),
             ]
         )
     fewest, most = rows["n_seeds"].min(), rows["n_seeds"].max()
-    count = str(most) if fewest == most else f"{fewest} to {most}"
-    seeds = f"{count} seed" + ("" if most == 1 else "s")
-    interval = " ± half the width of its 95 % Student-t interval" if most > 1 else ""
-    reach = "the last mark of each curve" if differ else f"{short_number(ends[0])} training samples"
+    seeds = f"{most} seed" if fewest == most else f"{fewest} to {most} seed"
     caption = (
-        f"Variational bound in nats per datapoint at {reach}; "
-        f"ours: mean over {seeds}{interval}; difference: ours − published."
+        f"{about}; ours: mean over {seeds}{'' if most == 1 else 's'}"
+        f"{' ± half the width of its 95 % Student-t interval' if most > 1 else ''}; "
+        f"difference: {next(iter(ours), 'ours')} − published."
     )
     return f"{caption}\n\n{aligned(table, right=(1, *range(4, len(table[0]))))}"
-
-
-def _matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.DataFrame:
-    """Rows of the published curves that have `identity`, as far as its columns go; None is any."""
-    keys = [c for c, value in identity.items() if c in published.columns and value is not None]
-    return published[(published[keys] == pd.Series(identity)[keys]).all(axis=1)]
 
 
 def _round_marks(last: float | np.integer) -> NDArray[np.int64]:

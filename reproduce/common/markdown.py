@@ -15,6 +15,11 @@ def or_blank(value: float, sign: str = "") -> str:
     return nats(value, sign) if np.isfinite(value) else ""
 
 
+def with_interval(mean: float, half_width: float) -> str:
+    """Write a mean in nats and, where it is known, half the width of its interval."""
+    return or_blank(mean) + (f" ± {half_width:.1f}" if np.isfinite(half_width) else "")
+
+
 def aligned(table: list[list[str]], right: Iterable[int]) -> str:
     """Lay out a Markdown table; `right` names the columns of numbers, header row first."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]

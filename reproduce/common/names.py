@@ -1,6 +1,16 @@
-"""Names of data sets and algorithms, and numbers of samples, as a reader sees them."""
+"""Names: of the columns of curves, and of data sets and algorithms as a reader sees them."""
 
 from collections.abc import Iterable
+
+CURVES: dict[str, type] = {
+    "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
+    "samples": int, "value": float,
+}  # fmt: skip
+"""Columns of any table of curves, one row per evaluation point; values in nats per datapoint."""
+PANEL = ["dataset", "n_latent", "n_train"]
+"""Columns that name a panel of a figure."""
+CURVE = [*PANEL, "algorithm", "split"]
+"""Columns that name a curve, of which every seed has one."""
 
 DATASET_NAMES = {
     "mnist": "MNIST",
@@ -9,8 +19,6 @@ DATASET_NAMES = {
     "digits": "scikit-learn digits",
     "digits_continuous": "scikit-learn digits, continuous",
 }
-
-
 ALGORITHM_NAMES = {"aevb": "AEVB", "wake_sleep": "Wake-Sleep", "mcem": "MCEM"}
 
 

@@ -1,27 +1,30 @@
 """Experiment 2 number by number: ours by each estimator beside the paper's Figure 3."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from reproduce.analysis.curves import in_paper_order, over_seeds
-from reproduce.common.markdown import aligned, or_blank
-from reproduce.common.names import algorithm_name, dataset_name, short_number
+from reproduce.analysis.comparison import (
+    comparison_table,
+    curves_of,
+    gathered,
+    last_marks,
+    matching,
+)
+from reproduce.analysis.curves import over_seeds, value_at
+from reproduce.common.names import CURVE, CURVES
 
-CURVE = ["dataset", "n_latent", "n_train", "algorithm", "split"]
 ROUND_MARKS = (1e6, 2e6, 3e6, 5e6, 1e7, 2e7, 5e7, 6e7)
 NEAR = 0.05
 """A value counts for a round mark where it lies within this share of it: Monte Carlo EM stops at
 its own iterations only."""
+A_LITTLE_LATER = 1.03
+"""The end of a published curve serves for marks of ours up to this factor later."""
 NEAR_EXACT, PAPERS_OWN = "quadrature", "hmc_kde"
 GAP = "hmc_kde_minus_quadrature"
-FIXED = {
-    "dataset": "str", "n_latent": "int64", "n_train": "int64", "algorithm": "str", "split": "str",
-    "samples": "int64", "published": "float64", "difference": "float64", "n_seeds": "int64",
-    "n_points": "int64", GAP: "float64",
-}  # fmt: skip
-PARTS = ("", "_std", "_ci95_low", "_ci95_high")
+PARTS = {"": "mean", "_std": "std", "_ci95_low": "ci95_low", "_ci95_high": "ci95_high"}
+"""Columns of each estimator, after its name, and what `over_seeds` calls them."""
 
 
 def compare_likelihoods(
@@ -32,8 +35,7 @@ def compare_likelihoods(
     Parameters
     ----------
     estimates
-        Columns `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `split`, `samples`,
-        `estimator`, `value` (nats per datapoint), `n_points`.
+        Columns `reproduce.common.names.CURVES`, `estimator` and `n_points`.
     published
         As `load_published("figure3")` gives it.
     drawn
@@ -51,15 +53,25 @@ def compare_likelihoods(
         the published estimator on the same models and images.
     """
     estimators = sorted(estimates["estimator"].unique(), key=lambda name: (name != drawn, name))
-    columns = _columns(estimators)
-    rows = [
-        _row(dict(zip(CURVE, name, strict=True)), curve, published, int(mark), estimators)
-        for name, curve in estimates.groupby(CURVE)
-        for mark in _marks(curve[curve["estimator"] == estimators[0]]["samples"].unique())
-    ]
-    if not rows:
-        return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in columns.items()})
-    return in_paper_order(pd.DataFrame(rows)[list(columns)].astype(columns))
+    parts = []
+    for identity, curve in curves_of(estimates):
+        marks = _marks(curve.loc[curve["estimator"] == estimators[0], "samples"].unique())
+        finite = curve[np.isfinite(curve["value"])]
+        theirs = matching(published, identity)
+        end = theirs["samples"].max()
+        at = np.where((end < marks) & (marks <= A_LITTLE_LATER * end), end, marks)
+        part = pd.DataFrame({"samples": marks, "published": value_at(theirs, at, "linear")})
+        for name in estimators:
+            mine = over_seeds(finite[finite["estimator"] == name], marks, "exact")
+            part[[name + suffix for suffix in PARTS]] = mine[list(PARTS.values())]
+            if name == estimators[0]:
+                part["n_seeds"] = mine["n_seeds"]
+        drawn_at = finite[finite["estimator"] == estimators[0]].groupby("samples")
+        part["n_points"] = drawn_at["n_points"].max().reindex(marks, fill_value=0).to_numpy()
+        if {NEAR_EXACT, PAPERS_OWN} <= set(estimators):
+            part[GAP] = _gap(finite, marks)
+        parts.append(part.assign(**identity))
+    return gathered(parts, next(iter(estimators), drawn), _columns(estimators))
 
 
 def markdown_likelihood_table(comparison: pd.DataFrame, last_only: bool = False) -> str:
@@ -72,95 +84,38 @@ def markdown_likelihood_table(comparison: pd.DataFrame, last_only: bool = False)
     last_only
         Only each curve's last mark.
     """
+    rows = last_marks(comparison) if last_only else comparison
     estimators = [c.removesuffix("_std") for c in comparison.columns if c.endswith("_std")]
-    rows = comparison
-    if last_only:
-        rows = rows.loc[rows.groupby(CURVE, sort=False)["samples"].idxmax()]
-    table = [
-        ["dataset", "N_train", "algorithm", "split", "samples", "published", *estimators,
-         "difference"]
-    ]  # fmt: skip
-    for _, row in rows.iterrows():
-        table.append(
-            [
-                dataset_name(str(row["dataset"])),
-                f"{row['n_train']:,}",
-                algorithm_name(str(row["algorithm"])),
-                str(row["split"]),
-                short_number(float(row["samples"])),
-                or_blank(row["published"]),
-                *(_with_interval(row, name) for name in estimators),
-                or_blank(row["difference"], sign="+"),
-            ]
-        )
-    fewest, most = rows["n_seeds"].min(), rows["n_seeds"].max()
-    seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
     n_points = " or ".join(f"{n:,}" for n in sorted(set(rows["n_points"])))
-    caption = (
-        f"log p(x) in nats per datapoint on the first {n_points} images of each split; ours: mean "
-        f"over {seeds} seed{'' if most == 1 else 's'}"
-        f"{' ± half the width of its 95 % Student-t interval' if most > 1 else ''}; difference: "
-        f"{estimators[0] if estimators else 'ours'} − published."
-    )
-    return f"{caption}\n\n{aligned(table, right=(1, *range(4, len(table[0]))))}"
+    about = f"log p(x) in nats per datapoint on the first {n_points} images of each split"
+    intervals = {name: f"{name}_" for name in estimators}
+    return comparison_table(rows, about, "n_train", intervals, samples=True)
 
 
-def _columns(estimators: list[str]) -> dict[str, str]:
-    names = list(FIXED)
-    parts = {f"{name}{part}": "float64" for name in estimators for part in PARTS}
-    head = {name: FIXED[name] for name in names[:7]}
-    tail = {name: FIXED[name] for name in names[7:] if name != GAP}
-    both = {GAP: FIXED[GAP]} if {NEAR_EXACT, PAPERS_OWN} <= set(estimators) else {}
-    return {**head, **parts, **tail, **both}
+def _columns(estimators: Sequence[str]) -> dict[str, type]:
+    found: dict[str, type] = {column: CURVES[column] for column in [*CURVE, "samples"]}
+    found["published"] = float
+    found |= {name + suffix: float for name in estimators for suffix in PARTS}
+    found |= {"difference": float, "n_seeds": int, "n_points": int}
+    return found | ({GAP: float} if {NEAR_EXACT, PAPERS_OWN} <= set(estimators) else {})
 
 
-def _marks(marks: np.ndarray) -> list[int]:
+def _marks(marks: np.ndarray) -> np.ndarray:
     """Our marks nearest to round numbers, and the last."""
     if not len(marks):
-        return []
+        return marks
     chosen = {int(marks.max())}
     for nominal in ROUND_MARKS:
         nearest = marks[np.abs(marks - nominal).argmin()]
         if abs(nearest - nominal) <= NEAR * nominal:
             chosen.add(int(nearest))
-    return sorted(chosen)
+    return np.array(sorted(chosen), dtype=np.int64)
 
 
-def _row(
-    identity: dict[str, Any],
-    curve: pd.DataFrame,
-    published: pd.DataFrame,
-    mark: int,
-    estimators: list[str],
-) -> dict[str, Any]:
-    here = curve[(curve["samples"] == mark) & np.isfinite(curve["value"])]
-    row: dict[str, Any] = {**identity, "samples": mark}
-    row["published"] = _published_at(published, identity, mark)
-    for name in estimators:
-        mine = over_seeds(here[here["estimator"] == name])
-        for part, source in zip(PARTS, ("mean", "std", "ci95_low", "ci95_high"), strict=True):
-            row[f"{name}{part}"] = mine[source].iloc[0] if len(mine) else np.nan
-    main = here[here["estimator"] == estimators[0]]
-    row["difference"] = row[estimators[0]] - row["published"]
-    row["n_seeds"] = main["seed"].nunique()
-    row["n_points"] = main["n_points"].max() if len(main) else 0
-    by_seed = here.pivot_table(index="seed", columns="estimator", values="value")
-    both = {NEAR_EXACT, PAPERS_OWN} <= set(by_seed.columns)
-    row[GAP] = (by_seed[PAPERS_OWN] - by_seed[NEAR_EXACT]).mean() if both else np.nan
-    return row
-
-
-def _published_at(published: pd.DataFrame, identity: dict[str, Any], mark: int) -> float:
-    theirs = published[(published[CURVE] == pd.Series(identity)[CURVE]).all(axis=1)]
-    if theirs.empty:
-        return float("nan")
-    theirs = theirs.sort_values("samples")
-    x, y = theirs["samples"].to_numpy(float), theirs["value"].to_numpy(float)
-    if x[-1] < mark <= 1.03 * x[-1]:
-        return float(y[-1])
-    return float(np.interp(mark, x, y, left=np.nan, right=np.nan))
-
-
-def _with_interval(row: pd.Series, name: str) -> str:
-    half = (row[f"{name}_ci95_high"] - row[f"{name}_ci95_low"]) / 2
-    return or_blank(row[name]) + (f" ± {half:.1f}" if np.isfinite(half) else "")
+def _gap(finite: pd.DataFrame, marks: np.ndarray) -> np.ndarray:
+    """Mean difference of the two estimators at each mark, over the seeds that have both there."""
+    by_seed = finite.pivot_table(
+        index=["samples", "seed"], columns="estimator", values="value"
+    ).reindex(columns=[PAPERS_OWN, NEAR_EXACT])
+    gaps = (by_seed[PAPERS_OWN] - by_seed[NEAR_EXACT]).groupby("samples")
+    return gaps.mean().reindex(marks).to_numpy()
