@@ -118,7 +118,7 @@ def matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.Data
 def gathered(
     parts: Sequence[pd.DataFrame], ours: str, dtypes: Mapping[str, type | str]
 ) -> pd.DataFrame:
-    """One table of the columns `dtypes` in the paper's order; `difference` is `ours` − published."""
+    """One table of the columns `dtypes`, in the paper's order, with `ours` − published."""
     if not parts:
         return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in dtypes.items()})
     table = pd.concat(parts, ignore_index=True)
@@ -194,10 +194,8 @@ def markdown_table(comparison: pd.DataFrame, at: float | None = 1e6) -> str:
         A caption that says the units and the number of seeds, a blank line and the table, without
         a newline at the end; one sentence where nothing was compared there.
     """
-    if at is None:
-        rows = last_marks(comparison)
-    else:
-        rows = comparison[comparison["samples"] == round(at)]
+    here = comparison["samples"] == round(at) if at is not None else is_last(comparison)
+    rows = comparison[here]
     if rows.empty:
         where = "" if at is None else f" at {short_number(at)} samples"
         return f"None of our curves can be compared with the paper{where}."
@@ -208,10 +206,9 @@ def markdown_table(comparison: pd.DataFrame, at: float | None = 1e6) -> str:
     return comparison_table(rows, about, "n_latent", {"ours": ""}, samples=differ)
 
 
-def last_marks(comparison: pd.DataFrame) -> pd.DataFrame:
-    """The row of each curve's last mark."""
-    last = comparison.groupby(CURVE)["samples"].transform("max")
-    return comparison[comparison["samples"] == last]
+def is_last(comparison: pd.DataFrame) -> pd.Series:
+    """Whether each row is at its curve's last mark."""
+    return comparison["samples"] == comparison.groupby(CURVE)["samples"].transform("max")
 
 
 def comparison_table(

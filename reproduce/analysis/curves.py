@@ -129,7 +129,7 @@ def mean_over(running: pd.DataFrame, start: float, end: float) -> float:
 def by_place(
     table: pd.DataFrame, keys: Sequence[str] = PANEL
 ) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Split a table by its columns `keys`, of which `dataset` is the first, in the paper's order."""
+    """Split a table by its columns `keys`, the first of which is `dataset`: MNIST first."""
     order = in_order(table["dataset"], DATASET_NAMES)
     groups: Any = table.groupby(list(keys))
     return sorted(groups, key=lambda group: (order.index(group[0][0]), *group[0][1:]))

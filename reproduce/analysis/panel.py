@@ -1,8 +1,8 @@
 """One panel of learning curves: its axes, the curves in it, and a note of how far ours goes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ from matplotlib.ticker import (
 )
 
 from reproduce.analysis import style
-from reproduce.analysis.comparison import FIGURE2_SPLITS
+from reproduce.analysis.canvas import Canvas, canvas
+from reproduce.analysis.comparison import FIGURE2_SPLITS, matching
 from reproduce.analysis.curves import over_seeds
 from reproduce.analysis.style import AlgorithmStyle
 from reproduce.common.names import algorithm_name, dataset_name, short_number
@@ -43,9 +44,17 @@ class Panel:
         """Title as in the paper."""
         return f"{dataset_name(self.dataset)}, $N_z$={self.n_latent}"
 
+    @property
+    def label(self) -> str:
+        """Label of its axes."""
+        return f"{self.dataset}-{self.n_latent}"
+
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Those rows of `frame` (ours or published) that belong here."""
-        return frame[(frame["dataset"] == self.dataset) & (frame["n_latent"] == self.n_latent)]
+        return matching(frame, asdict(self))
+
+
+AnyPanel = TypeVar("AnyPanel", bound=Panel)
 
 
 class Axis(NamedTuple):
@@ -74,25 +83,48 @@ def axis_for(dataset: str, ours: Sequence[pd.DataFrame]) -> Axis:
     # A curve of one or two marks still gets room for two of the ticks 1, 2 and 5.
     room = max(1.15, (LEAST_RANGE * first / last) ** 0.5)
     x_low, x_high = first / room, last * room
+    return Axis((x_low, x_high), filled(frame["value"]))
+
+
+def filled(values: pd.Series) -> tuple[float, float]:
+    """A range that finite `values` fill; without any, an empty one that can be drawn."""
+    if values.empty:
+        return (0.0, 1.0)
     # Tukey's outer fences: one diverging seed must not flatten every other curve.
-    quarter, three_quarters = frame["value"].quantile([0.25, 0.75])
+    quarter, three_quarters = values.quantile([0.25, 0.75])
     fence = 3 * (three_quarters - quarter)
-    low = max(frame["value"].min(), quarter - fence)
-    high = min(frame["value"].max(), three_quarters + fence)
+    low = max(values.min(), quarter - fence)
+    high = min(values.max(), three_quarters + fence)
     margin = 0.06 * (high - low) or 1.0
-    return Axis((x_low, x_high), (low - margin, high + margin))
+    return (low - margin, high + margin)
+
+
+def lay_out(
+    rows: Sequence[Sequence[AnyPanel]], size: tuple[float, float], footnote: str, below: float = 0.0
+) -> tuple[Canvas, dict[AnyPanel, Axes], Axes]:
+    """Make a figure with its footnote, and empty axes for every panel and the legend.
+
+    `size` is a panel's, `below` what is left free between panels and footnote, in inches.
+    """
+    width, height = size
+    columns = max(map(len, rows))
+    short = [r for r, row in enumerate(rows) if len(row) < columns]
+    # The legend takes the free slot of the last short row, or else 1.8 inches of its own.
+    widths = [width] * columns + ([] if short else [1.8])
+    made = canvas(sum(widths) + 0.5, height * len(rows) + 0.4, footnote, below=below)
+    grid = made.figure.add_gridspec(len(rows), len(widths), width_ratios=widths)
+    slots = {
+        panel: made.figure.add_subplot(grid[r, c], label=panel.label)
+        for r, row in enumerate(rows)
+        for c, panel in enumerate(row)
+    }
+    free = grid[short[-1], len(rows[short[-1]])] if short else grid[:, columns]
+    return made, slots, made.figure.add_subplot(free, label="legend")
 
 
 def set_axes(ax: Axes, panel: Panel, axis: Axis, note: str, note_lines: int, leads: bool) -> None:
     """Title, note, ranges and ticks; only the panel that `leads` its row labels the bound."""
-    # The note stands between title and frame, where no curve can run through it.
-    line = 1.3 * style.NOTE_SIZE
-    ax.set_title(panel.title, pad=7 + line * note_lines)
-    ax.annotate(
-        note, (0.5, 1), (0, 4 + line * (note_lines - 1 - note.count("\n"))), ha="center",
-        va="bottom", xycoords="axes fraction", textcoords="offset points", linespacing=1.2,
-        size=style.NOTE_SIZE, color=style.MUTED, gid="note",
-    )  # fmt: skip
+    set_title(ax, panel.title, note, note_lines)
     ax.set_xscale("log")
     ax.set_xlim(*axis.x)
     ax.set_ylim(*axis.y)
@@ -110,6 +142,20 @@ def set_axes(ax: Axes, panel: Panel, axis: Axis, note: str, note_lines: int, lea
     ax.tick_params(axis="y", labelleft=leads)
     if leads:
         ax.set_ylabel(r"variational lower bound $\mathcal{L}$ (nats)")
+
+
+def set_title(ax: Axes, title: str, note: str, note_lines: int) -> None:
+    """Put the title above the room for `note_lines`, and the note right above the frame.
+
+    No curve can run through it there.
+    """
+    line = 1.3 * style.NOTE_SIZE
+    ax.set_title(title, pad=7 + line * note_lines)
+    ax.annotate(
+        note, (0.5, 1), (0, 4 + line * (note_lines - 1 - note.count("\n"))), ha="center",
+        va="bottom", xycoords="axes fraction", textcoords="offset points", linespacing=1.2,
+        size=style.NOTE_SIZE, color=style.MUTED, gid="note",
+    )  # fmt: skip
 
 
 def draw_curves(
@@ -180,27 +226,36 @@ def draw_legend(ax: Axes, styles: dict[str, AlgorithmStyle], in_paper: set[str])
               labelspacing=0.8, handler_map=side_by_side)  # fmt: skip
 
 
-def note(ours: pd.DataFrame, theirs: pd.DataFrame, axis: Axis) -> str:
-    """How far ours goes and with how many seeds; a line an algorithm where they differ."""
+def note(
+    ours: pd.DataFrame,
+    algorithms: Iterable[str],
+    axis: Axis,
+    splits: Mapping[str, str] = FIGURE2_SPLITS,
+    amount: Callable[[float], str] = short_number,
+    unit: str = " samples",
+) -> str:
+    """Say how far ours goes and with how many seeds; one line per algorithm where they differ.
+
+    `amount` writes a number of samples. Its `unit` is left out where there are several lines.
+    """
     notes: dict[str, tuple[str, str]] = {}
-    for algorithm in style.algorithm_styles([*ours["algorithm"], *theirs["algorithm"]]):
-        mine = ours[ours["algorithm"] == algorithm]
-        notes[algorithm_name(algorithm)] = _reached(mine, axis)
+    for algorithm in style.algorithm_styles(algorithms):
+        mine = ours[(ours["algorithm"] == algorithm) & ours["split"].isin(splits.values())]
+        notes[algorithm_name(algorithm)] = _reached(mine, axis, amount)
     distinct = set(notes.values())
     if distinct <= {("not run", "")}:
         return "not run"
     if len(distinct) == 1:
         reach, rest = distinct.pop()
-        return f"ours: {reach} samples{rest}" if rest else f"ours: {reach}"
+        return f"ours: {reach}{unit}{rest}" if rest else f"ours: {reach}"
     return "\n".join(f"{name}: {reach}{rest}" for name, (reach, rest) in notes.items())
 
 
-def _reached(mine: pd.DataFrame, axis: Axis) -> tuple[str, str]:
+def _reached(mine: pd.DataFrame, axis: Axis, amount: Callable[[float], str]) -> tuple[str, str]:
     """Samples reached by one algorithm, and the rest of what there is to say."""
-    lines = [mine[mine["split"] == split] for split in FIGURE2_SPLITS.values()]
-    if all(line.empty for line in lines):
+    if mine.empty:
         return "not run", ""
-    means = [over_seeds(line) for line in lines]
+    means = [over_seeds(line) for _, line in mine.groupby("split")]
     ends = pd.DataFrame(
         [mean[mean["n_seeds"] > 0].iloc[-1] for mean in means if mean["n_seeds"].any()]
     )
@@ -215,12 +270,12 @@ def _reached(mine: pd.DataFrame, axis: Axis) -> tuple[str, str]:
         rest += f", left of {short_number(axis.x[0])}"
     elif lowest := _below(mine, axis.y[0]):
         rest += f", {lowest}"
-    return short_number(ends["samples"].max()), rest
+    return amount(ends["samples"].max()), rest
 
 
 def _below(mine: pd.DataFrame, low: float) -> str:
     """Say how many seeds end below `low`, where the axis begins; of its seeds all, some or none."""
-    drawn = mine[mine["split"].isin(FIGURE2_SPLITS.values()) & np.isfinite(mine["value"])]
+    drawn = mine[np.isfinite(mine["value"])]
     ends = drawn.sort_values("samples").groupby(["split", "seed"])["value"].last()
     lost = int((ends.groupby("seed").max() < low).sum())
     seeds = ends.index.get_level_values("seed").nunique()

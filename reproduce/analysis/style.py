@@ -1,4 +1,4 @@
-"""How every figure looks: names, colours and markers of the algorithms, fonts, deterministic files.
+"""Look of every figure: names, colours and markers of the algorithms, fonts.
 
 Red, green and blue are the paper's colours. Their shades are chosen so that they also differ in
 lightness (CIE L* near 26, 42 and 63 for blue, red and green), and every algorithm has a marker of
@@ -8,18 +8,12 @@ its own, so that a colour-blind reader or a grey-scale print can still tell them
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 
-from reproduce.common.files import write_with
-from reproduce.common.names import (
-    ALGORITHM_NAMES,
-    in_order,
-)
+from reproduce.common.names import ALGORITHM_NAMES, in_order
 
 
 @dataclass(frozen=True)
@@ -107,34 +101,3 @@ def applied() -> Iterator[None]:
     """Draw in this style whatever the user's own matplotlib settings are, then restore them."""
     with matplotlib.style.context(["default", RC]):
         yield
-
-
-def freeze_layout(figure: Figure) -> None:
-    """Lay `figure` out once and keep the result, to a millionth of its size.
-
-    The solver behind constrained layout differs in the last digit from run to run, which a PDF
-    would show.
-    """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for ax in figure.axes:
-        left, bottom, width, height = (round(float(x), 6) for x in ax.get_position().bounds)
-        ax.set_position((left, bottom, width, height))
-
-
-def save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:
-    """Write `<path_stem>.png` (150 dpi) and `.pdf` atomically; the same figure, the same bytes.
-
-    Returns
-    -------
-    tuple[Path, Path]
-        The PNG and the PDF.
-    """
-    # Not with_suffix: a stem may hold a dot of its own.
-    png, pdf = (path_stem.with_name(path_stem.name + suffix) for suffix in (".png", ".pdf"))
-    with applied():
-        # Software versions and the time of drawing are left out: they are not in the data.
-        write_with(png, lambda path: figure.savefig(path, dpi=150, metadata={"Software": None}))
-        dateless = {"CreationDate": None, "Creator": None, "Producer": None}
-        write_with(pdf, lambda path: figure.savefig(path, metadata=dateless))
-    return png, pdf

@@ -1,17 +1,15 @@
 """How training time grows, drawn: one panel each for members, N_z and N_train."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from reproduce.analysis import style
+from reproduce.analysis import canvas, style
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -42,9 +40,10 @@ def draw(
     rows: Rows, exponents: Mapping[str, Mapping[str, float]], path_stem: Path
 ) -> tuple[Path, Path]:
     """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`."""
-    return style.save(build(rows, exponents), path_stem)
+    return canvas.save(build(rows, exponents), path_stem)
 
 
+@canvas.styled
 def build(rows: Rows, exponents: Mapping[str, Mapping[str, float]]) -> Figure:
     """Lay out the three panels in a row.
 
@@ -55,15 +54,9 @@ def build(rows: Rows, exponents: Mapping[str, Mapping[str, float]]) -> Figure:
     exponents
         Of every series, by panel.
     """
-    with style.applied():
-        figure = Figure(figsize=(10.2, 3.9))
-        FigureCanvasAgg(figure)
-        figure.set_layout_engine("constrained", rect=(0, 0.1, 1, 0.9))
-        for panel, ax in zip(_TITLES, figure.subplots(1, len(_TITLES)), strict=True):
-            _draw_panel(ax, panel, [row for row in rows if row["panel"] == panel], exponents[panel])
-        foot = "\n".join(textwrap.wrap(_FOOT, 175))
-        figure.text(0.01, 0.085, foot, va="top", size=style.FOOTNOTE_SIZE, color=style.MUTED)
-        style.freeze_layout(figure)
+    figure = canvas.canvas(10.2, 3.51, _FOOT).figure
+    for panel, ax in zip(_TITLES, figure.subplots(1, len(_TITLES)), strict=True):
+        _draw_panel(ax, panel, [row for row in rows if row["panel"] == panel], exponents[panel])
     return figure
 
 

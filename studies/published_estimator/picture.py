@@ -1,15 +1,13 @@
 """Exact values and the 2013 code's, drawn as distances from the published ones."""
 
-import textwrap
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reproduce.analysis import style
+from reproduce.analysis import canvas, style
 from reproduce.common.names import in_order, short_number
 
 EXACT, AS_PUBLISHED = "quadrature", "as_published"
@@ -26,9 +24,10 @@ _LOOKS = {
 
 def draw(table: pd.DataFrame, path_stem: Path) -> tuple[Path, Path]:
     """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`."""
-    return style.save(build(table), path_stem)
+    return canvas.save(build(table), path_stem)
 
 
+@canvas.styled
 def build(table: pd.DataFrame) -> Figure:
     """Lay out a panel for each split, a line for each cell.
 
@@ -39,27 +38,20 @@ def build(table: pd.DataFrame) -> Figure:
         `published`, `quadrature`, `as_published`.
     """
     splits = in_order(table["split"], _TITLES)
-    below = 0.82  # inches, for legend and footnote
-    height = 1.08 + below + 0.3 * table.groupby("split").size().max()
-    with style.applied():
-        figure = Figure(figsize=(9.0, height))
-        FigureCanvasAgg(figure)
-        figure.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - below / height))
-        panels = figure.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
-        for split, ax in zip(splits, panels, strict=True):
-            _draw_panel(ax, table[table["split"] == split])
-            ax.set_title(_TITLES.get(split, split))
-        panels[0].invert_yaxis()
-        handles = [
-            Line2D([], [], color=style.MUTED, marker="o", linestyle="", label=label, **look)
-            for look, label in _LOOKS.values()
-        ]
-        figure.legend(handles=handles, loc="lower center", ncol=2,
-                      bbox_to_anchor=(0.5, 0.42 / height))  # fmt: skip
-        figure.text(0.02, 0.36 / height, "\n".join(textwrap.wrap(_FOOT, 130)), va="top",
-                    size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
-        style.freeze_layout(figure)
-    return figure
+    height = 1.08 + 0.3 * table.groupby("split").size().max()
+    made = canvas.canvas(9.0, height, _FOOT, below=0.42)
+    panels = made.figure.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
+    for split, ax in zip(splits, panels, strict=True):
+        _draw_panel(ax, table[table["split"] == split])
+        ax.set_title(_TITLES.get(split, split))
+    panels[0].invert_yaxis()
+    handles = [
+        Line2D([], [], color=style.MUTED, marker="o", linestyle="", label=label, **look)
+        for look, label in _LOOKS.values()
+    ]
+    made.figure.legend(handles=handles, loc="lower center", ncol=2,
+                       bbox_to_anchor=(0.5, made.above_foot(0.04)))  # fmt: skip
+    return made.figure
 
 
 def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:

@@ -1,25 +1,24 @@
 """Variants of the same cells side by side: one panel an algorithm, data set and N_z."""
 
-import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reproduce.analysis import style
+from reproduce.analysis import canvas, style
 from reproduce.analysis.comparison import FIGURE2_SPLITS
 from reproduce.analysis.panel import Axis, Panel, axis_for, draw_curves, set_axes
 from reproduce.common.names import algorithm_name
 
 _COLOURS = ("#222222", "#e08214", "#1b78b5", "#8e44ad", "#2f8f4e")
 _MARKERS = ("o", "s", "^", "D", "v")
+_PLACE = ["dataset", "n_latent", "algorithm"]
 _MOST_COLUMNS = 4
 _NARROWEST, _PANEL_WIDTH, _PANEL_HEIGHT = 4.6, 2.7, 2.99  # inches
 _LETTER, _KEY = 0.062, 0.75  # of a legend's entry: a letter's width, and that of line and gaps
-_LEGEND_LINE, _FOOT_LINE = 0.21, 0.15
+_LEGEND_LINE = 0.21
 _FOOT = (
     "Variational bound; solid: training (running mean of minibatches), dashed: test. {seeds} "
     "Light grey: the published curve of that algorithm."
@@ -33,9 +32,10 @@ _PUBLISHED = style.AlgorithmStyle("published", "#8a8a8a", "")
 
 def draw(curves: pd.DataFrame, published: pd.DataFrame, path_stem: Path) -> tuple[Path, Path]:
     """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`."""
-    return style.save(build(curves, published), path_stem)
+    return canvas.save(build(curves, published), path_stem)
 
 
+@canvas.styled
 def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Lay out one panel for each (dataset, n_latent, algorithm), in rows of up to four.
 
@@ -53,46 +53,34 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     }
     places = _places(curves, published)
     note_lines = max(place.note.count("\n") + 1 for place in places)
-    with style.applied():
-        rows = -(-len(places) // _MOST_COLUMNS)
-        columns = -(-len(places) // rows)
-        width = max(_PANEL_WIDTH * columns + 0.6, _NARROWEST)
-        entries = [*names, "published"]
-        fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
-        legend_columns = min(max(fitting, 1), len(entries))
-        legend_height = _LEGEND_LINE * -(-len(entries) // legend_columns)
-        several = curves.groupby(["dataset", "n_latent", "algorithm", "variant"])["seed"].nunique()
-        foot = _FOOT.format(seeds=_SEEDS if several.max() > 1 else _ONE_SEED)
-        foot_lines = textwrap.wrap(foot, int(width * 18))
-        foot_height = 0.1 + _FOOT_LINE * len(foot_lines)
-        height = _PANEL_HEIGHT * rows + legend_height + foot_height
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        below = (legend_height + foot_height) / height
-        figure.set_layout_engine("constrained", rect=(0, below, 1, 1 - below))
-        grid = figure.subplots(rows, columns, squeeze=False).flatten()
-        for ax in grid[len(places) :]:
-            ax.set_axis_off()
-        for number, (place, ax) in enumerate(zip(places, grid, strict=False)):
-            set_axes(ax, place.panel, place.axis, place.note, note_lines, leads=True)
-            if number % columns:
-                ax.set_ylabel("")
-            if number + columns >= len(places):  # nothing is below
-                ax.set_xlabel("# Training samples evaluated")
-            draw_curves(ax, place.ours, place.theirs, {"published": _PUBLISHED, **looks})
-        handles = [
-            Line2D([], [], color=look.colour, marker=look.marker, markersize=style.MARKER_SIZE)
-            for look in looks.values()
-        ]
-        handles.append(Line2D([], [], color=_PUBLISHED.light, linewidth=style.PUBLISHED_WIDTH))
-        figure.legend(
-            handles, entries, loc="lower center", ncol=legend_columns,
-            bbox_to_anchor=(0.5, (foot_height - 0.06) / height),
-        )  # fmt: skip
-        figure.text(0.02, (foot_height - 0.05) / height, "\n".join(foot_lines), va="top",
-                    size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
-        style.freeze_layout(figure)
-    return figure
+    rows = -(-len(places) // _MOST_COLUMNS)
+    columns = -(-len(places) // rows)
+    width = max(_PANEL_WIDTH * columns + 0.6, _NARROWEST)
+    entries = [*names, "published"]
+    fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
+    legend_columns = min(max(fitting, 1), len(entries))
+    legend_height = _LEGEND_LINE * -(-len(entries) // legend_columns)
+    several = curves.groupby([*_PLACE, "variant"])["seed"].nunique().max() > 1
+    foot = _FOOT.format(seeds=_SEEDS if several else _ONE_SEED)
+    made = canvas.canvas(width, _PANEL_HEIGHT * rows, foot, below=legend_height)
+    grid = made.figure.subplots(rows, columns, squeeze=False).flatten()
+    for ax in grid[len(places) :]:
+        ax.set_axis_off()
+    for number, (place, ax) in enumerate(zip(places, grid, strict=False)):
+        set_axes(ax, place.panel, place.axis, place.note, note_lines, leads=True)
+        if number % columns:
+            ax.set_ylabel("")
+        if number + columns >= len(places):  # nothing is below
+            ax.set_xlabel("# Training samples evaluated")
+        draw_curves(ax, place.ours, place.theirs, {"published": _PUBLISHED, **looks})
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker, markersize=style.MARKER_SIZE)
+        for look in looks.values()
+    ]
+    handles.append(Line2D([], [], color=_PUBLISHED.light, linewidth=style.PUBLISHED_WIDTH))
+    made.figure.legend(handles, entries, loc="lower center", ncol=legend_columns,
+                       bbox_to_anchor=(0.5, made.above_foot(-0.06)))  # fmt: skip
+    return made.figure
 
 
 class _Place(NamedTuple):
@@ -107,7 +95,7 @@ class _Place(NamedTuple):
 
 def _places(curves: pd.DataFrame, published: pd.DataFrame) -> list[_Place]:
     found = []
-    for place in curves[["dataset", "n_latent", "algorithm"]].drop_duplicates().to_dict("records"):
+    for place in curves[_PLACE].drop_duplicates().to_dict("records"):
         algorithm, panel = place["algorithm"], Panel(place["dataset"], place["n_latent"])
         ours = panel.of(curves[curves["algorithm"] == algorithm])
         ours = ours.assign(algorithm=ours["variant"])

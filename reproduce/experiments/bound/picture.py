@@ -1,16 +1,21 @@
 """Experiment 1 drawn as the paper's Figure 2: ours in front, the published curves behind."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reproduce.analysis import style
-from reproduce.analysis.panel import Panel, axis_for, draw_curves, draw_legend, note, set_axes
+from reproduce.analysis import canvas, style
+from reproduce.analysis.panel import (
+    Panel,
+    axis_for,
+    draw_curves,
+    draw_legend,
+    lay_out,
+    note,
+    set_axes,
+)
 
 __all__ = ["PAPER_PANELS", "Panel", "build", "draw"]
 
@@ -29,16 +34,11 @@ def draw(
     title: str | None = None,
     footnote: str | None = None,
 ) -> tuple[Path, Path]:
-    """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`.
-
-    Returns
-    -------
-    tuple[Path, Path]
-        The PNG and the PDF. The same data give the same bytes.
-    """
-    return style.save(build(curves, published, panels, title=title, footnote=footnote), path_stem)
+    """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`."""
+    return canvas.save(build(curves, published, panels, title=title, footnote=footnote), path_stem)
 
 
+@canvas.styled
 def build(
     curves: pd.DataFrame,
     published: pd.DataFrame,
@@ -52,8 +52,8 @@ def build(
     Parameters
     ----------
     curves
-        Ours: `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `split`, `samples`, `value`
-        (nats per datapoint). May be empty: a panel without any says "not run".
+        Ours, with columns `reproduce.common.names.CURVES`. May be empty: a panel without any says
+        "not run".
     published
         The paper's, as `load_published("figure2")` gives them.
     panels
@@ -82,26 +82,32 @@ def build(
     styles = style.algorithm_styles(
         in_paper.union(*(frame["algorithm"] for frame in ours.values()))
     )
-    with style.applied():
-        figure, slots = _canvas(rows, _footnote(footnote, bool(in_paper)))
-        for row in rows:
-            axes = {
-                panel: axis_for(panel.dataset, [ours[p] for p in row if p.dataset == panel.dataset])
-                for panel in row
-            }
-            notes = {panel: note(ours[panel], theirs[panel], axes[panel]) for panel in row}
-            note_lines = max(text.count("\n") + 1 for text in notes.values())
-            for position, panel in enumerate(row):
-                ax = slots[panel]
-                # Panels of one dataset share their axis: the first of a row speaks for all.
-                leads = position == 0 or row[position - 1].dataset != panel.dataset
-                set_axes(ax, panel, axes[panel], notes[panel], note_lines, leads)
-                draw_curves(ax, ours[panel], theirs[panel], styles)
-        draw_legend(slots[None], styles, in_paper)
-        if title:
-            figure.suptitle(title, weight="bold")
-        style.freeze_layout(figure)
-    return figure
+    # A crowded grid has small panels, a grid of two or three may have larger ones.
+    size = (2.45, 2.35) if max(map(len, rows)) > 3 else (3.4, 2.8)
+    made, slots, legend = lay_out(rows, size, _footnote(footnote, bool(in_paper)), below=0.24)
+    made.figure.supxlabel("# Training samples evaluated", y=made.above_foot(0.06), in_layout=False,
+                          size=style.RC["axes.labelsize"])  # fmt: skip
+    for row in rows:
+        axes = {
+            panel: axis_for(panel.dataset, [ours[p] for p in row if p.dataset == panel.dataset])
+            for panel in row
+        }
+        notes = {
+            panel: note(
+                ours[panel], [*ours[panel]["algorithm"], *theirs[panel]["algorithm"]], axes[panel]
+            )
+            for panel in row
+        }
+        note_lines = max(text.count("\n") + 1 for text in notes.values())
+        for position, panel in enumerate(row):
+            # Panels of one dataset share their axis: the first of a row speaks for all.
+            leads = position == 0 or row[position - 1].dataset != panel.dataset
+            set_axes(slots[panel], panel, axes[panel], notes[panel], note_lines, leads)
+            draw_curves(slots[panel], ours[panel], theirs[panel], styles)
+    draw_legend(legend, styles, in_paper)
+    if title:
+        made.figure.suptitle(title, weight="bold")
+    return made.figure
 
 
 def _rows(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -113,41 +119,6 @@ def _rows(panels: Sequence[Panel]) -> list[list[Panel]]:
     if all(len(row) == 1 for row in rows.values()):
         return [list(panels)]
     return list(rows.values())
-
-
-def _canvas(rows: list[list[Panel]], footnote: str) -> tuple[Figure, dict[Panel | None, Axes]]:
-    """Figure with its footnote, and empty axes for every panel and (None) the legend."""
-    columns = max(map(len, rows))
-    short = [r for r, row in enumerate(rows) if len(row) < columns]
-    # A crowded grid has small panels, a grid of two or three may have larger ones.
-    width, height = (2.45, 2.35) if columns > 3 else (3.4, 2.8)
-    # The legend takes the free slot of the last short row, or else 1.8 inches of its own.
-    widths = [width] * columns + ([] if short else [1.8])
-    total = sum(widths) + 0.5
-    inches_a_character = style.FOOTNOTE_SIZE * 0.54 / 72
-    lines = textwrap.wrap(footnote, int((total - 0.3) / inches_a_character))
-    foot = (len(lines) * style.FOOTNOTE_SIZE * 1.26 + 8) / 72
-    below = foot + 0.24  # with the label of the horizontal axes
-    high = height * len(rows) + 0.4 + below
-
-    figure = Figure(figsize=(total, high))
-    FigureCanvasAgg(figure)
-    # Constrained layout knows nothing of a footnote: the panels are kept to the part above it.
-    panels = (0.04 / total, below / high, 1 - 0.08 / total, 1 - below / high)
-    figure.set_layout_engine("constrained", rect=panels)
-    figure.text(0.15 / total, (foot - 0.04) / high, "\n".join(lines), va="top", linespacing=1.25,
-                size=style.FOOTNOTE_SIZE, color=style.MUTED, gid="footnote")  # fmt: skip
-    figure.supxlabel("# Training samples evaluated", y=(foot + 0.06) / high, in_layout=False,
-                     size=style.RC["axes.labelsize"])  # fmt: skip
-    grid = figure.add_gridspec(len(rows), len(widths), width_ratios=widths)
-    slots: dict[Panel | None, Axes] = {
-        panel: figure.add_subplot(grid[r, c], label=f"{panel.dataset}-{panel.n_latent}")
-        for r, row in enumerate(rows)
-        for c, panel in enumerate(row)
-    }
-    slot = grid[short[-1], len(rows[short[-1]])] if short else grid[:, columns]
-    slots[None] = figure.add_subplot(slot, label="legend")
-    return figure, slots
 
 
 def _footnote(first: str | None, published: bool) -> str:

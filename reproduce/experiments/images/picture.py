@@ -1,17 +1,15 @@
 """Images that models make, as grids: the paper's Figures 4 and 5, and reconstructions."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reproduce.analysis import style
+from reproduce.analysis import canvas
 
 Images = NDArray[np.floating]
 """Grey levels in [0, 1], (image, row, column)."""
@@ -52,43 +50,45 @@ def draw_grids(
     grids: Sequence[Grid], path_stem: Path, *, footnote: str, title: str | None = None
 ) -> tuple[Path, Path]:
     """Draw grids beside each other into `<path_stem>.png` and `<path_stem>.pdf`."""
-    high = 3.2
-    shapes = [grid.mosaic.shape for grid in grids]
-    widths = [high * columns / rows for rows, columns in shapes]
-    with style.applied():
-        total = sum(widths) + 0.25 * (len(grids) + 1)
-        figure = _canvas(total, high + 0.45 + (0.3 if title else 0), footnote)
-        slots = figure.subplots(1, len(grids), squeeze=False, width_ratios=widths)[0]
-        for grid, ax in zip(grids, slots, strict=True):
-            _show(ax, grid.mosaic)
-            ax.set_title(grid.title)
-        if title:
-            figure.suptitle(title, weight="bold")
-        style.freeze_layout(figure)
-    return style.save(figure, path_stem)
+    return canvas.save(_beside(grids, footnote, title), path_stem)
 
 
 def draw_rows(
     rows: Sequence[Grid], path_stem: Path, *, footnote: str, title: str | None = None
 ) -> tuple[Path, Path]:
     """Draw grids of one row each below each other, their titles at the left."""
+    return canvas.save(_below(rows, footnote, title), path_stem)
+
+
+@canvas.styled
+def _beside(grids: Sequence[Grid], footnote: str, title: str | None) -> Figure:
+    widths = [3.2 * width / height for height, width in (grid.mosaic.shape for grid in grids)]
+    figure = _canvas(sum(widths) + 0.25 * (len(grids) + 1), 3.65, footnote, title)
+    slots = figure.subplots(1, len(grids), squeeze=False, width_ratios=widths)[0]
+    for grid, ax in zip(grids, slots, strict=True):
+        _show(ax, grid.mosaic)
+        ax.set_title(grid.title)
+    return figure
+
+
+@canvas.styled
+def _below(rows: Sequence[Grid], footnote: str, title: str | None) -> Figure:
     height, width = rows[0].images.shape[1:]
-    n = rows[0].n_columns
-    with style.applied():
-        each = 0.62
-        figure = _canvas(
-            each * n * width / height + 1.2,
-            each * len(rows) + 0.1 + (0.3 if title else 0),
-            footnote,
-        )
-        slots = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-        for row, ax in zip(rows, slots, strict=True):
-            _show(ax, row.mosaic)
-            ax.set_ylabel(row.title, rotation=0, ha="right", va="center")
-        if title:
-            figure.suptitle(title, weight="bold")
-        style.freeze_layout(figure)
-    return style.save(figure, path_stem)
+    each = 0.62
+    across = each * rows[0].n_columns * width / height + 1.2
+    figure = _canvas(across, each * len(rows) + 0.1, footnote, title)
+    slots = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for row, ax in zip(rows, slots, strict=True):
+        _show(ax, row.mosaic)
+        ax.set_ylabel(row.title, rotation=0, ha="right", va="center")
+    return figure
+
+
+def _canvas(width: float, height: float, footnote: str, title: str | None) -> Figure:
+    figure = canvas.canvas(width, height + (0.3 if title else 0.0), footnote).figure
+    if title:
+        figure.suptitle(title, weight="bold")
+    return figure
 
 
 def _show(ax: Axes, mosaic: NDArray[np.floating]) -> None:
@@ -97,18 +97,3 @@ def _show(ax: Axes, mosaic: NDArray[np.floating]) -> None:
     ax.set_yticks([])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-
-
-def _canvas(width: float, height: float, footnote: str) -> Figure:
-    """A figure with its footnote below."""
-    lines = textwrap.wrap(footnote, max(40, int((width - 0.3) / (style.FOOTNOTE_SIZE * 0.54 / 72))))
-    foot = (len(lines) * style.FOOTNOTE_SIZE * 1.26 + 12) / 72
-    total = height + foot
-    figure = Figure(figsize=(width, total))
-    FigureCanvasAgg(figure)
-    figure.set_layout_engine(
-        "constrained", rect=(0.01, foot / total, 0.98, 1 - foot / total - 0.01)
-    )
-    figure.text(0.15 / width, (foot - 0.04) / total, "\n".join(lines), va="top", linespacing=1.25,
-                size=style.FOOTNOTE_SIZE, color=style.MUTED)  # fmt: skip
-    return figure

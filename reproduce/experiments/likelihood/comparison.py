@@ -9,7 +9,7 @@ from reproduce.analysis.comparison import (
     comparison_table,
     curves_of,
     gathered,
-    last_marks,
+    is_last,
     matching,
 )
 from reproduce.analysis.curves import over_seeds, value_at
@@ -84,7 +84,7 @@ def markdown_likelihood_table(comparison: pd.DataFrame, last_only: bool = False)
     last_only
         Only each curve's last mark.
     """
-    rows = last_marks(comparison) if last_only else comparison
+    rows = comparison[is_last(comparison)] if last_only else comparison
     estimators = [c.removesuffix("_std") for c in comparison.columns if c.endswith("_std")]
     n_points = " or ".join(f"{n:,}" for n in sorted(set(rows["n_points"])))
     about = f"log p(x) in nats per datapoint on the first {n_points} images of each split"

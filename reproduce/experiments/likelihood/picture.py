@@ -1,6 +1,5 @@
 """Experiment 2 drawn as the paper's Figure 3: marginal log-likelihoods, ours and the published."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reproduce.analysis import style
-from reproduce.analysis.curves import over_seeds
-from reproduce.analysis.panel import draw_curves, draw_legend
-from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.analysis import canvas, style
+from reproduce.analysis.panel import (
+    Axis,
+    Panel,
+    draw_curves,
+    draw_legend,
+    filled,
+    lay_out,
+    note,
+    set_title,
+)
+from reproduce.common.names import CURVE, dataset_name
 
 PAPER_Y = (-160.0, -100.0)
 SPLITS = {"train": "train", "test": "test"}
@@ -24,11 +30,9 @@ MILLION = 1e6
 
 
 @dataclass(frozen=True)
-class LikelihoodPanel:
+class LikelihoodPanel(Panel):
     """One panel: a dataset, a number of latent variables and a training-set size."""
 
-    dataset: str
-    n_latent: int
     n_train: int
 
     @property
@@ -37,13 +41,10 @@ class LikelihoodPanel:
         size = rf"$N_{{\mathrm{{train}}}}$ = {self.n_train:,}"
         return size if self.dataset == "mnist" else f"{dataset_name(self.dataset)}, {size}"
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Those rows of `frame` (ours or published) that belong here."""
-        return frame[
-            (frame["dataset"] == self.dataset)
-            & (frame["n_latent"] == self.n_latent)
-            & (frame["n_train"] == self.n_train)
-        ]
+    @property
+    def label(self) -> str:
+        """Label of its axes."""
+        return f"{self.dataset}-{self.n_train}"
 
 
 def draw(
@@ -55,17 +56,12 @@ def draw(
     title: str | None = None,
     footnote: str | None = None,
 ) -> tuple[Path, Path]:
-    """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`.
-
-    Returns
-    -------
-    tuple[Path, Path]
-        The PNG and the PDF. The same data give the same bytes.
-    """
+    """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`."""
     figure = build(estimates, published, panels, title=title, footnote=footnote)
-    return style.save(figure, path_stem)
+    return canvas.save(figure, path_stem)
 
 
+@canvas.styled
 def build(
     estimates: pd.DataFrame,
     published: pd.DataFrame,
@@ -79,9 +75,8 @@ def build(
     Parameters
     ----------
     estimates
-        Ours, of one estimator: `dataset`, `n_latent`, `n_train`, `algorithm`, `seed`, `split`,
-        `samples`, `estimator`, `value` (nats per datapoint), `n_points`. A panel without any says
-        "not run".
+        Ours, of one estimator: columns `reproduce.common.names.CURVES`, `estimator` and
+        `n_points`. A panel without any says "not run".
     published
         The paper's, as `load_published("figure3")` gives them.
     panels
@@ -111,21 +106,20 @@ def build(
     in_paper = {name for frame in theirs.values() for name in frame["algorithm"]}
     named = in_paper.union(*(frame["algorithm"] for frame in ours.values()))
     styles = style.algorithm_styles(named)
-    with style.applied():
-        figure, slots, legend = _canvas(panels, _footnote(footnote, estimates, bool(in_paper)))
-        notes = {
-            panel: _set_axes(ax, ours[panel], theirs[panel], leads=panel == panels[0])
-            for panel, ax in slots.items()
-        }
-        lines = max(note.count("\n") + 1 for note in notes.values())
-        for panel, ax in slots.items():
-            _set_titles(ax, panel.title, notes[panel], lines)
-            draw_curves(ax, ours[panel], theirs[panel], styles, SPLITS)
-        draw_legend(legend, styles, in_paper)
-        if title:
-            figure.suptitle(title, weight="bold")
-        style.freeze_layout(figure)
-    return figure
+    note_on = _footnote(footnote, estimates, bool(in_paper))
+    made, slots, legend = lay_out([panels], (3.6, 3.5), note_on)
+    notes = {
+        panel: _set_axes(ax, ours[panel], theirs[panel], leads=panel == panels[0])
+        for panel, ax in slots.items()
+    }
+    lines = max(text.count("\n") + 1 for text in notes.values())
+    for panel, ax in slots.items():
+        set_title(ax, panel.title, notes[panel], lines)
+        draw_curves(ax, ours[panel], theirs[panel], styles, SPLITS)
+    draw_legend(legend, styles, in_paper)
+    if title:
+        made.figure.suptitle(title, weight="bold")
+    return made.figure
 
 
 def _in_millions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -138,8 +132,10 @@ def _set_axes(ax: Axes, ours: pd.DataFrame, theirs: pd.DataFrame, *, leads: bool
     reached = float(finite["samples"].max()) if len(finite) else 0.0
     published = float(theirs["samples"].max()) if len(theirs) else 0.0
     zoomed = 0 < reached < SHORT * published
-    ax.set_xlim(0, (reached * 1.05 if zoomed or not published else max(published, reached)) or 1)
-    ax.set_ylim(*(PAPER_Y if published else _filled(finite)))
+    right = (reached * 1.05 if zoomed or not published else max(published, reached)) or 1
+    axis = Axis((0, right), PAPER_Y if published else filled(finite["value"]))
+    ax.set_xlim(*axis.x)
+    ax.set_ylim(*axis.y)
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
@@ -147,83 +143,12 @@ def _set_axes(ax: Axes, ours: pd.DataFrame, theirs: pd.DataFrame, *, leads: bool
     ax.set_xlabel("# Training samples evaluated (millions)")
     if leads:
         ax.set_ylabel("marginal log-likelihood (nats)")
-    return _note(ours, zoomed, published, ax.get_ylim()[0])
-
-
-def _set_titles(ax: Axes, title: str, note: str, lines: int) -> None:
-    """Put the title above the room for `lines` of notes, and the note right under it."""
-    line = 1.3 * style.NOTE_SIZE
-    ax.set_title(title, pad=9 + line * lines)
-    ax.annotate(
-        note, (0.5, 1), (0, 5 + line * (lines - 1 - note.count("\n"))), ha="center", va="bottom",
-        xycoords="axes fraction", textcoords="offset points", linespacing=1.2,
-        size=style.NOTE_SIZE, color=style.MUTED, gid="note",
-    )  # fmt: skip
-
-
-def _filled(finite: pd.DataFrame) -> tuple[float, float]:
-    """A range that `finite` values fill; without any, an empty one that can be drawn."""
-    if finite.empty:
-        return (0.0, 1.0)
-    low, high = float(finite["value"].min()), float(finite["value"].max())
-    margin = 0.06 * (high - low) or 1.0
-    return (low - margin, high + margin)
-
-
-def _note(ours: pd.DataFrame, zoomed: bool, published: float, lowest: float) -> str:
-    """How far ours goes and with how many seeds; a line an algorithm where they differ."""
-    notes = {
-        algorithm_name(name): _reached(ours[ours["algorithm"] == name], lowest)
-        for name in style.algorithm_styles(ours["algorithm"])
-    }
-    if not notes:
-        return "not run"
-    distinct = set(notes.values())
-    text = (
-        f"ours: {distinct.pop()}"
-        if len(distinct) == 1
-        else "\n".join(f"{name}: {note}" for name, note in notes.items())
-    )
+    text = note(ours, ours["algorithm"], axis, SPLITS, _millions, unit="")
     return text + (f"\n(axis cut: published curves go to {published:.0f})" if zoomed else "")
 
 
-def _reached(mine: pd.DataFrame, lowest: float) -> str:
-    """What there is to say of one algorithm in a panel whose axis begins at `lowest`."""
-    means = {split: over_seeds(line) for split, line in mine.groupby("split")}
-    found = pd.concat(means.values())
-    found = found[found["n_seeds"] > 0]
-    if found.empty:
-        return "diverged"
-    seeds = int(mine["seed"].nunique())
-    few = int(means["test"]["n_seeds"].iloc[-1]) if "test" in means else seeds
-    count = f"{few} of {seeds}" if few < seeds else str(seeds)
-    plural = "" if seeds == 1 else "s"
-    below = f", below {lowest:.4g}".replace("-", "−") if (found["mean"] < lowest).all() else ""
-    reached = float(found["samples"].max())
-    amount = f"{reached:.0f}" if reached >= 10 else f"{reached:.3g}"
-    return f"{amount} million samples, {count} seed{plural}{below}"
-
-
-def _canvas(
-    panels: Sequence[LikelihoodPanel], footnote: str
-) -> tuple[Figure, dict[LikelihoodPanel, Axes], Axes]:
-    """Figure with its footnote, and empty axes for every panel and the legend."""
-    total = 3.6 * len(panels) + 1.8 + 0.5
-    lines = textwrap.wrap(footnote, int((total - 0.3) / (style.FOOTNOTE_SIZE * 0.54 / 72)))
-    foot = (len(lines) * style.FOOTNOTE_SIZE * 1.26 + 10) / 72
-    high = 3.9 + foot
-    figure = Figure(figsize=(total, high))
-    FigureCanvasAgg(figure)
-    inside = (0.04 / total, foot / high, 1 - 0.08 / total, 1 - foot / high)
-    figure.set_layout_engine("constrained", rect=inside)
-    figure.text(0.15 / total, (foot - 0.04) / high, "\n".join(lines), va="top", linespacing=1.25,
-                size=style.FOOTNOTE_SIZE, color=style.MUTED, gid="footnote")  # fmt: skip
-    grid = figure.add_gridspec(1, len(panels) + 1, width_ratios=[3.6] * len(panels) + [1.8])
-    slots = {
-        panel: figure.add_subplot(grid[0, column], label=f"{panel.dataset}-{panel.n_train}")
-        for column, panel in enumerate(panels)
-    }
-    return figure, slots, figure.add_subplot(grid[0, len(panels)], label="legend")
+def _millions(samples: float) -> str:
+    return f"{f'{samples:.0f}' if samples >= 10 else f'{samples:.3g}'} million samples"
 
 
 def _over_images(estimates: pd.DataFrame) -> str:
@@ -236,9 +161,8 @@ def _over_images(estimates: pd.DataFrame) -> str:
 
 def _has_gaps(estimates: pd.DataFrame) -> bool:
     """Whether a seed lacks an estimate at a mark where another seed of its curve has one."""
-    curve = ["dataset", "n_latent", "n_train", "algorithm", "split"]
-    marks = estimates.groupby([*curve, "seed"])["samples"].agg(frozenset)
-    return bool((marks.groupby(curve).nunique() > 1).any())
+    marks = estimates.groupby([*CURVE, "seed"])["samples"].agg(frozenset)
+    return bool((marks.groupby(CURVE).nunique() > 1).any())
 
 
 def _footnote(remarks: str | None, estimates: pd.DataFrame, published: bool) -> str:

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reproduce.analysis import style
+from reproduce.analysis import canvas, style
 from reproduce.common.names import algorithm_name, dataset_name
 from reproduce.experiments.replay.draws import FIGURE2
 from reproduce.experiments.replay.first_hook import bar
@@ -21,9 +20,10 @@ MARKERS = ("D", "v", "P", "X", "<")
 
 def draw(replayed: pd.DataFrame, misses: pd.DataFrame, path_stem: Path) -> tuple[Path, Path]:
     """Draw the figure (see `build`) into `<path_stem>.png` and `<path_stem>.pdf`."""
-    return style.save(build(replayed, misses), path_stem)
+    return canvas.save(build(replayed, misses), path_stem)
 
 
+@canvas.styled
 def build(replayed: pd.DataFrame, misses: pd.DataFrame) -> Figure:
     """Draw a row per published run: iteration 1 on the left, the first hook on the right.
 
@@ -32,24 +32,20 @@ def build(replayed: pd.DataFrame, misses: pd.DataFrame) -> Figure:
     replayed, misses
         As in `replay.csv` and `misses.csv`.
     """
-    with style.applied():
-        figure = Figure(figsize=(9.6, 5.6))
-        FigureCanvasAgg(figure)
-        figure.set_layout_engine("constrained")
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        train = replayed[replayed["split"] == "train"]
-        _iteration_one(left, train[train["part"] == "iteration_1"], misses)
-        _first_hook(right, train[train["part"] == "first_hook"])
-        names = [
-            f"{dataset_name(run.dataset)}, $N_z$={run.n_latent}, {algorithm_name(run.algorithm)}"
-            for run in FIGURE2
-        ]
-        left.set_yticks(range(len(names)), names)
-        left.set_ylim(len(names) - 0.5, -0.5)
-        for ax in (left, right):
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.tick_params(axis="y", length=0)
-        style.freeze_layout(figure)
+    figure = canvas.canvas(9.6, 5.6).figure
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    train = replayed[replayed["split"] == "train"]
+    _iteration_one(left, train[train["part"] == "iteration_1"], misses)
+    _first_hook(right, train[train["part"] == "first_hook"])
+    names = [
+        f"{dataset_name(run.dataset)}, $N_z$={run.n_latent}, {algorithm_name(run.algorithm)}"
+        for run in FIGURE2
+    ]
+    left.set_yticks(range(len(names)), names)
+    left.set_ylim(len(names) - 0.5, -0.5)
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
     return figure
 
 
