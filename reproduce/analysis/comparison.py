@@ -16,19 +16,12 @@ FIGURE2_SPLITS: Mapping[str, str] = {"train": "train_running", "test": "test"}
 bounds since the previous mark, which is our `train_running`; our `train`, evaluated at the mark
 itself, runs ahead of them at the left."""
 
-_DTYPES = {
+_KINDS: dict[str, type] = {
     **{column: CURVES[column] for column in CURVE},
-    "our_split": "str",
-    "samples": "int64",
-    "published": "float64",
-    "ours": "float64",
-    "n_seeds": "int64",
-    "std": "float64",
-    "ci95_low": "float64",
-    "ci95_high": "float64",
-    "difference": "float64",
-}
-COLUMNS = tuple(_DTYPES)
+    "our_split": str, "samples": int, "published": float, "ours": float, "n_seeds": int,
+    "std": float, "ci95_low": float, "ci95_high": float, "difference": float,
+}  # fmt: skip
+COLUMNS = tuple(_KINDS)
 SIZES = {"n_latent": "N_z", "n_train": "N_train"}
 
 
@@ -100,7 +93,7 @@ def compare(
             part = part.dropna(subset=["ours"] if new else ["ours", "published"])
             if not part.empty:
                 parts.append(part.assign(**identity, our_split=our_split))
-    return gathered(parts, "ours", _DTYPES)
+    return gathered(parts, "ours", _KINDS)
 
 
 def curves_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -115,15 +108,13 @@ def matching(published: pd.DataFrame, identity: Mapping[str, object]) -> pd.Data
     return published[(published[keys] == pd.Series(identity)[keys]).all(axis=1)]
 
 
-def gathered(
-    parts: Sequence[pd.DataFrame], ours: str, dtypes: Mapping[str, type | str]
-) -> pd.DataFrame:
-    """One table of the columns `dtypes`, in the paper's order, with `ours` − published."""
+def gathered(parts: Sequence[pd.DataFrame], ours: str, kinds: Mapping[str, type]) -> pd.DataFrame:
+    """One table of the columns `kinds`, in the paper's order, with `ours` − published."""
     if not parts:
-        return pd.DataFrame({c: pd.Series(dtype=dtype) for c, dtype in dtypes.items()})
+        return pd.DataFrame({c: pd.Series(dtype=kind) for c, kind in kinds.items()})
     table = pd.concat(parts, ignore_index=True)
     table["difference"] = table[ours] - table["published"]
-    return in_paper_order(table[list(dtypes)].astype(dict(dtypes)))
+    return in_paper_order(table[list(kinds)].astype(dict(kinds)))
 
 
 def summarise(comparison: pd.DataFrame, by: Sequence[str] = PANEL) -> pd.DataFrame:

@@ -9,25 +9,17 @@ import pandas as pd
 
 from reproduce.analysis.curves import value_at
 from reproduce.common.errors import UserError
+from reproduce.common.names import CURVE, CURVES
 
 PUBLISHED_FOLDER = Path(__file__).resolve().parents[2] / "results" / "published"
 
-_DTYPES = {
-    "dataset": "str",
-    "n_latent": "int64",
-    "n_train": "int64",
-    "algorithm": "str",
-    "split": "str",
-    "run": "int64",
-    "samples": "int64",
-    "iterations": "int64",
-    "value": "float64",
-    "inside_axes": "int64",
-    "kind": "str",
-}
+_KINDS = {
+    **{column: CURVES[column] for column in CURVE},
+    "run": int, "samples": int, "iterations": int, "value": float, "inside_axes": int, "kind": str,
+}  # fmt: skip
 _COLUMNS = {
-    "figure2": tuple(name for name in _DTYPES if name != "n_train"),
-    "figure3": tuple(name for name in _DTYPES if name not in ("run", "iterations", "kind")),
+    "figure2": tuple(name for name in _KINDS if name != "n_train"),
+    "figure3": tuple(name for name in _KINDS if name not in ("run", "iterations", "kind")),
 }
 _NOT_OF_CURVES = ["run", "iterations", "inside_axes", "kind"]
 END = 1e8
@@ -69,7 +61,7 @@ def load_vertices(
         raise UserError(f"The paper's published curves are missing: expected {path}; {restore}")
     columns = _COLUMNS[figure]
     try:
-        frame = pd.read_csv(path, dtype=dict(_DTYPES))
+        frame = pd.read_csv(path, dtype=_KINDS)
         missing = [column for column in columns if column not in frame.columns]
         if missing:
             raise UserError(
@@ -105,11 +97,11 @@ def load_published(
         One row per published point: `dataset`, `n_latent`, (`figure3` only) `n_train`,
         `algorithm`, `split`, `samples`, `value`.
     """
-    return _curves(figure, folder).copy()
+    return _final_curves(figure, folder).copy()
 
 
-@cache
-def _curves(figure: Literal["figure2", "figure3"], folder: Path) -> pd.DataFrame:
+@cache  # what is drawn, compared and judged each asks for them, a fifth of a second at a time
+def _final_curves(figure: Literal["figure2", "figure3"], folder: Path) -> pd.DataFrame:
     frame = load_vertices(figure, folder)
     if figure == "figure2":
         curve = ["dataset", "n_latent", "algorithm", "split"]

@@ -2,27 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reproduce.analysis.comparison import FIGURE2_SPLITS
-from reproduce.analysis.curves import value_at
+from reproduce.analysis.curves import by_place, value_at
 from reproduce.analysis.published import load_published
-from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.names import ALGORITHM_NAMES, algorithm_name, dataset_name
 from reproduce.experiments.claims.evidence import Evidence
-from reproduce.experiments.claims.finding import Effect, Finding, judge
-from reproduce.experiments.claims.places import (
-    SAME,
-    complete,
-    finding_at,
-    furthest_of,
-    groups,
-    paired,
-    places,
-)
+from reproduce.experiments.claims.finding import Effect, Finding, Place, judge
+from reproduce.experiments.claims.places import SAME, compared, furthest_of, short_of
 
 TRAIN, TEST = FIGURE2_SPLITS["train"], FIGURE2_SPLITS["test"]
 """Not our `train`: MNIST's first 10,000 training images are easier than all 50,000, by 0.5
@@ -31,44 +23,36 @@ TRAIN, TEST = FIGURE2_SPLITS["train"], FIGURE2_SPLITS["test"]
 
 def converges_faster(evidence: Evidence) -> Iterator[Finding]:
     """Claim 1a, by the ratio of samples needed (see `speed_up`)."""
-    yield from _faster(evidence, "1a", "aevb", "wake_sleep")
+    return _faster("1a", evidence.bounds, ("aevb", "wake_sleep"))
 
 
 def better_bound(evidence: Evidence) -> Iterator[Finding]:
     """Claim 1b, by the difference at the last common mark."""
-    yield from _better(evidence, "1b", "aevb", "wake_sleep")
+    published, algorithms = load_published("figure2"), ("aevb", "wake_sleep")
+    return compared("1b", evidence.bounds, algorithms, _difference, published=published)
 
 
 def own_methods(evidence: Evidence) -> Iterator[Finding]:
     """Any other algorithm in the figure, against AEVB."""
-    known = {"aevb", "wake_sleep", "mcem"}
-    for own in sorted(set(evidence.bounds["algorithm"]) - known):
-        yield from _faster(evidence, "own-a", own, "aevb")
-        yield from _better(evidence, "own-b", own, "aevb", to_the_end=False)
+    for own in sorted(set(evidence.bounds["algorithm"]) - set(ALGORITHM_NAMES)):
+        yield from _faster("own-a", evidence.bounds, (own, "aevb"))
+        yield from compared("own-b", evidence.bounds, (own, "aevb"), _difference)
 
 
-def _faster(evidence: Evidence, claim: str, first: str, second: str) -> Iterator[Finding]:
-    for place, curves in places(evidence.bounds, ("train", "test")):
-        pairs, samples = paired(curves, first, second)
-        if not pairs:
-            continue
-        to_there = [[curve[curve["samples"] <= samples] for curve in pair] for pair in pairs]
-        logs = [math.log10(speed_up(mine, other)) for mine, other in to_there]
-        effect = Effect.over_seeds(logs)
-        verdict, tell = judge(effect, 0.0)
-        yield Finding(
-            claim=claim,
-            effect=10**effect.value,
-            low=10**effect.low,
-            high=10**effect.high,
-            unit="× fewer samples",
-            n_seeds=effect.n_seeds,
-            verdict=verdict,
-            tell=tell,
-            samples=samples,
-            algorithms=(first, second),
-            **place,
-        )
+def _difference(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> float:
+    return value_at(first, samples) - value_at(second, samples)
+
+
+def _faster(claim: str, curves: pd.DataFrame, algorithms: tuple[str, str]) -> Iterator[Finding]:
+    for found in compared(claim, curves, algorithms, _log_speed_up):
+        low, mean, high = (10**x for x in (found.effect.low, found.effect.value, found.effect.high))
+        effect = replace(found.effect, low=low, value=mean, high=high)
+        yield replace(found, effect=effect, unit="× fewer samples")
+
+
+def _log_speed_up(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> float:
+    to_there = (curve[curve["samples"] <= samples] for curve in (first, second))
+    return math.log10(speed_up(*to_there))
 
 
 def speed_up(first: pd.DataFrame, second: pd.DataFrame) -> float:
@@ -106,22 +90,6 @@ def _reaches(curve: pd.DataFrame, level: float) -> float:
     return float(10 ** (marks[at - 1] + share * (marks[at] - marks[at - 1])))
 
 
-def _better(
-    evidence: Evidence, claim: str, first: str, second: str, *, to_the_end: bool = True
-) -> Iterator[Finding]:
-    published = load_published("figure2")
-    for place, curves in places(evidence.bounds, ("train", "test")):
-        pairs, samples = paired(curves, first, second)
-        if not pairs:
-            continue
-        reached, goal = complete(published, place, samples)
-        effect = Effect.over_seeds(
-            [value_at(mine, samples) - value_at(other, samples) for mine, other in pairs]
-        )
-        verdict, tell = judge(effect, 0.0, reached=reached or not to_the_end, goal=goal)
-        yield finding_at(claim, effect, verdict, tell, samples, (first, second), place)
-
-
 def final_bound_does_not_fall(evidence: Evidence) -> Iterator[Finding]:
     """Claim 2a, from each latent size to the next larger one."""
     yield from _over_latents(evidence, "2a", {TEST: 1}, falls=True)
@@ -136,10 +104,8 @@ def _over_latents(
     evidence: Evidence, claim: str, terms: Mapping[str, int], *, falls: bool
 ) -> Iterator[Finding]:
     published = load_published("figure2")
-    bounds = evidence.bounds
-    for (dataset, n_train, algorithm), curves in groups(
-        bounds, ["dataset", "n_train", "algorithm"]
-    ):
+    keys = ["dataset", "n_train", "algorithm"]
+    for (dataset, n_train, algorithm), curves in by_place(evidence.bounds, keys):
         sizes = sorted(int(size) for size in set(curves["n_latent"]))
         for smaller, larger in pairwise(sizes):
             two = [curves[curves["n_latent"] == size] for size in (smaller, larger)]
@@ -149,24 +115,20 @@ def _over_latents(
             effect = Effect.over_seeds([values[1][seed] - values[0][seed] for seed in seeds])
             test = _by_seed(two[1], samples, {TEST: 1})
             margin = SAME * abs(float(np.mean(list(test.values())))) if test else math.nan
-            place: dict[str, Any] = {
-                "where": f"{dataset_name(dataset)}, {algorithm_name(algorithm)}, N_z = {smaller} "
-                f"to {larger}",
-                "dataset": dataset, "n_latent": larger, "n_train": int(n_train),
-            }  # fmt: skip
-            reached, goal = complete(published, place, samples)
-            threshold = -margin if falls else margin
-            verdict, tell = judge(effect, threshold, exceeds=falls, reached=reached, goal=goal)
-            yield finding_at(claim, effect, verdict, tell, samples, (algorithm,), place)
+            of = f"{dataset_name(dataset)}, {algorithm_name(algorithm)}"
+            where = f"{of}, N_z = {smaller} to {larger}"
+            place = Place(where, (algorithm,), dataset, larger, int(n_train))
+            goal = short_of(published, place, samples)
+            judgement = judge(effect, -margin if falls else margin, exceeds=falls, goal=goal)
+            yield Finding(claim, place, effect, judgement, samples)
 
 
 def _by_seed(curves: pd.DataFrame, samples: int, terms: Mapping[str, int]) -> dict[int, float]:
     """The sum of the splits in `terms`, each with its sign, at `samples`, for each seed."""
-    found = {}
-    for seed, mine in groups(curves, ["seed"]):
-        total = sum(
+    totals = {
+        int(str(seed)): sum(
             sign * value_at(mine[mine["split"] == split], samples) for split, sign in terms.items()
         )
-        if math.isfinite(total):
-            found[int(seed[0])] = total
-    return found
+        for seed, mine in curves.groupby("seed")
+    }
+    return {seed: total for seed, total in totals.items() if math.isfinite(total)}

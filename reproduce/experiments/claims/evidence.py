@@ -7,11 +7,9 @@ import pandas as pd
 
 from reproduce.common.errors import UserError
 from reproduce.common.files import read_table
-from reproduce.common.names import dataset_name
+from reproduce.common.names import CURVE, CURVES, dataset_name
 from reproduce.common.provenance import REPOSITORY
-from reproduce.store.store import CURVES_KINDS
 
-COORDINATES = list(CURVES_KINDS)
 COMMITTED = REPOSITORY / "results" / "reference"
 KINDS: dict[str, dict[str, type]] = {
     "errors.csv": {
@@ -83,7 +81,7 @@ def gather(results: Path) -> Evidence:
         tables["likelihoods"] = _main_estimator(tables["likelihoods"])
     for name in ("bounds", "likelihoods"):
         if tables[name].empty:
-            tables[name] = pd.DataFrame(columns=[*COORDINATES, "stderr"])
+            tables[name] = pd.DataFrame(columns=[*CURVES, "stderr"])
     return Evidence(**tables, sources={k: v.as_posix() for k, v in found.items() if v})
 
 
@@ -109,17 +107,17 @@ def _furthest(folder: Path) -> Path | None:
 def _total(path: Path) -> float:
     """How far all curves of a drawing go together."""
     curves = _read(path)
-    keys = [c for c in COORDINATES[:6] if c in curves.columns]
+    keys = [c for c in [*CURVE, "seed"] if c in curves.columns]
     return float(curves.groupby(keys)["samples"].max().sum()) if len(curves) else 0.0
 
 
 def _read(path: Path) -> pd.DataFrame:
-    kinds = KINDS.get(path.name, CURVES_KINDS)
+    kinds = KINDS.get(path.name, CURVES)
     curves = path.name.startswith("curves")
     frame = read_table(path, kinds, "draw the figure again" if curves else "make it again")
     if curves and (frame["samples"] <= 0).any():
         raise UserError(f"{path} has samples that are not positive; draw the figure again.")
-    keys = [name for name in (*COORDINATES[:-1], "estimator") if name in frame.columns]
+    keys = [name for name in (*CURVES, "estimator") if name in frame.columns and name != "value"]
     if curves and frame.duplicated(keys).any():
         raise UserError(f"{path} holds a point twice; draw the figure again.")
     return frame

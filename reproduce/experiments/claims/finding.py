@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-Verdict = Literal["holds", "does not hold", "cannot be told"]
-LEVEL = 0.95
+from reproduce.analysis.curves import half_width, spread
+
+Verdict = Literal["holds", "does not hold", "undecided"]
 MOST_SEEDS_WORTH_NAMING = 100
 
 
@@ -25,7 +25,7 @@ class Effect:
     low, high
         The interval; NaN with fewer than two seeds.
     n_seeds
-        How many seeds the mean is over.
+        How many seeds the mean is over; 0 where it is over something else.
     std
         Their standard deviation (n − 1); NaN with fewer than two.
     """
@@ -33,95 +33,124 @@ class Effect:
     value: float
     low: float
     high: float
-    n_seeds: int
-    std: float
+    n_seeds: int = 0
+    std: float = math.nan
 
     @classmethod
-    def over_seeds(cls, values: NDArray[np.float64] | Sequence[float]) -> "Effect":
+    def over_seeds(
+        cls, values: NDArray[np.float64] | Sequence[float], *, one_more: bool = False
+    ) -> "Effect":
         """Mean and interval of a quantity that each seed has once; those not finite are left out.
 
-        With 2 to 5 seeds a bootstrap covers far less than it says (49 % at two seeds).
+        With `one_more` it is the prediction interval, in which one more run would lie with 95 %.
+        The published curves are one run each, so this, not the interval of a mean, is what they
+        are held against.
         """
-        found = np.asarray(values, dtype=float)
-        found = found[np.isfinite(found)]
-        n = len(found)
-        mean = float(found.mean()) if n else math.nan
-        std = float(found.std(ddof=1)) if n > 1 else math.nan
-        half = half_width(std, n)
+        found = spread(np.asarray(values, dtype=float)[:, None])
+        n = int(found.n_seeds[0])
+        mean, std, half = (float(one[0]) for one in (found.mean, found.std, found.half_width))
+        if one_more:
+            half *= math.sqrt(n + 1)
         return cls(mean, mean - half, mean + half, n, std)
 
-    def seeds_to_tell(self, threshold: float) -> int | None:
+    def seeds_to_decide(self, threshold: float) -> int | None:
         """How many seeds of this spread would put the interval on one side of `threshold`.
 
-        If mean and spread stayed as they are: they will not, so about half of such runs would tell.
-        None where a hundred would not do, or nothing is known of the spread.
+        If mean and spread stayed as they are: they will not, so about half of such runs would
+        decide. None where a hundred would not do, or nothing is known of the spread.
         """
-        distance = abs(self.value - threshold)
-        for n in range(2, MOST_SEEDS_WORTH_NAMING + 1):
-            if half_width(self.std, n) < distance:
-                return n
-        return None
+        n = np.arange(2, MOST_SEEDS_WORTH_NAMING + 1)
+        enough = n[half_width(self.std, n) < abs(self.value - threshold)]
+        return int(enough[0]) if enough.size else None
 
 
-def half_width(std: float, n: int) -> float:
-    """Half the width of the 95 % Student-t interval of a mean over `n` seeds."""
-    return float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * std / math.sqrt(n)) if n > 1 else math.nan
-
-
-def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the range in which one more run would lie with 95 %, from the runs `values`.
-
-    The published curves are one run each, so this, not the interval of a mean, is what they are
-    held against. NaN with fewer than two runs.
-    """
-    effect = Effect.over_seeds(list(values))
-    half = half_width(effect.std, effect.n_seeds) * math.sqrt(effect.n_seeds + 1)
-    return effect.value - half, effect.value + half
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim in one place (a panel and a split, mostly).
+class Judgement(NamedTuple):
+    """A verdict and, where it is undecided, what would decide it.
 
     Attributes
     ----------
-    claim
-        Its key in `reproduce.experiments.claims.paper.CLAIMS`, such as `1a`.
-    where
-        For a reader.
-    effect, low, high, unit, n_seeds
-        The mean over seeds with its 95 % Student-t interval.
-    samples
-        Training datapoints at which it was read; None where that means nothing.
-    stderr_images
-        Standard error over images of the less certain of the two curves, where known, in nats: a
-        mean over other images would differ by about so much.
-    verdict, tell
-        And, where it cannot be told, what would tell.
-    algorithms, dataset, n_latent, n_train, split
-        The same place for programs; None where it does not apply.
+    verdict
+        Of one claim in one place.
+    needs
+        What would decide it, in words, where it is not seeds.
+    seeds
+        How many would.
     """
 
-    claim: str
-    where: str
-    effect: float
-    low: float
-    high: float
-    unit: str
-    n_seeds: int
     verdict: Verdict
-    tell: str = ""
-    samples: int | None = None
-    stderr_images: float | None = None
-    algorithms: tuple[str, ...] = ()
+    needs: str = ""
+    seeds: int | None = None
+
+    @property
+    def would_decide(self) -> str:
+        """What would decide it, in words; empty where it is decided."""
+        return about_seeds(self.seeds, self.seeds) if self.seeds else self.needs
+
+
+def about_seeds(fewest: int, most: int) -> str:
+    """Say that so many seeds would decide."""
+    return f"about {fewest if fewest == most else f'{fewest} to {most}'} seeds at this spread"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a claim is checked: a panel and a split, mostly; None is what does not apply.
+
+    `where` is for a reader, the rest for programs.
+    """
+
+    where: str
+    algorithms: tuple[str, ...]
     dataset: str | None = None
     n_latent: int | None = None
     n_train: int | None = None
     split: str | None = None
 
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim in one place.
+
+    Attributes
+    ----------
+    claim
+        Its key in `reproduce.experiments.claims.paper.CLAIMS`, such as `1a`.
+    place, effect, judgement
+        Where, what was found, and what it means for the claim.
+    samples
+        Training datapoints at which it was read; None where that means nothing.
+    unit
+        Of the effect.
+    stderr_images
+        Standard error over images of the less certain of the two curves, where known, in nats: a
+        mean over other images would differ by about so much.
+    """
+
+    claim: str
+    place: Place
+    effect: Effect
+    judgement: Judgement
+    samples: int | None = None
+    unit: str = "nats"
+    stderr_images: float | None = None
+
     def as_dict(self) -> dict[str, Any]:
         """Plain containers for JSON, which has no NaN."""
-        plain = asdict(self)
+        place = asdict(self.place)
+        plain = {
+            "claim": self.claim,
+            "where": place.pop("where"),
+            "effect": self.effect.value,
+            "low": self.effect.low,
+            "high": self.effect.high,
+            "unit": self.unit,
+            "n_seeds": self.effect.n_seeds,
+            "verdict": self.judgement.verdict,
+            "would_decide": self.judgement.would_decide,
+            "samples": self.samples,
+            "stderr_images": self.stderr_images,
+            **place,
+        }
         return {
             k: None if isinstance(v, float) and not math.isfinite(v) else v
             for k, v in plain.items()
@@ -129,9 +158,9 @@ class Finding:
 
 
 def judge(
-    effect: Effect, threshold: float, *, exceeds: bool = True, reached: bool = True, goal: str = ""
-) -> tuple[Verdict, str]:
-    """Say whether the effect lies beyond `threshold`; where it cannot be told, what would tell.
+    effect: Effect, threshold: float, *, exceeds: bool = True, goal: str | None = None
+) -> Judgement:
+    """Say whether the effect lies beyond `threshold`.
 
     Parameters
     ----------
@@ -141,31 +170,30 @@ def judge(
         In the effect's unit.
     exceeds
         The claim is that the effect is above the threshold; false: that it is below.
-    reached
-        Whether training went as far as the claim speaks of.
     goal
-        How far that is, in words.
+        How far training has to go first, in words; None where it went as far as the claim speaks
+        of.
     """
-    if not reached:
-        return "cannot be told", f"training to {goal}"
+    if goal is not None:
+        return Judgement("undecided", f"training to {goal}")
     if not math.isfinite(effect.low):
         count = effect.n_seeds or "no"
-        return "cannot be told", f"more seeds: {count} tells nothing of the spread"
+        return Judgement("undecided", f"more seeds: {count} says nothing about the spread")
     if effect.low > threshold:
-        return ("holds" if exceeds else "does not hold"), ""
+        return Judgement("holds" if exceeds else "does not hold")
     if effect.high < threshold:
-        return ("does not hold" if exceeds else "holds"), ""
+        return Judgement("does not hold" if exceeds else "holds")
     if effect.low == effect.high:
-        return "cannot be told", "more marks: no seed shows any difference between these"
-    seeds = effect.seeds_to_tell(threshold)
-    if seeds is None:
-        return "cannot be told", f"more than {MOST_SEEDS_WORTH_NAMING} seeds at this spread"
-    return "cannot be told", f"about {seeds} seeds at this spread"
+        return Judgement("undecided", "more marks: no seed shows any difference between these")
+    seeds = effect.seeds_to_decide(threshold)
+    return Judgement(
+        "undecided", f"more than {MOST_SEEDS_WORTH_NAMING} seeds at this spread", seeds
+    )
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:
     """A claim about all places holds if it does in each, and fails if it does in any."""
-    verdicts = {finding.verdict for finding in findings}
+    verdicts = {finding.judgement.verdict for finding in findings}
     if "does not hold" in verdicts:
         return "does not hold"
-    return "holds" if verdicts == {"holds"} else "cannot be told"
+    return "holds" if verdicts == {"holds"} else "undecided"

@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from reproduce.analysis.comparison import FIGURE2_SPLITS, published_value
-from reproduce.analysis.curves import value_at
+from reproduce.analysis.comparison import FIGURE2_SPLITS, matching, published_value
+from reproduce.analysis.curves import by_place, value_at
 from reproduce.analysis.published import load_published
-from reproduce.common.names import algorithm_name
+from reproduce.common.names import PANEL, algorithm_name
 from reproduce.experiments.claims.evidence import Evidence
-from reproduce.experiments.claims.finding import Effect, Finding, Verdict, prediction_interval
-from reproduce.experiments.claims.places import finding_at, furthest_of, groups, panel_name
+from reproduce.experiments.claims.finding import Effect, Finding, Judgement, Place
+from reproduce.experiments.claims.places import furthest_of, panel_name
 
 INFORMATIVE = 0.05
-"""An interval wider than this share of the value, either way, tells nothing."""
+"""An interval wider than this share of the value, either way, decides nothing."""
 
 
 def published_could_be_ours(evidence: Evidence) -> Iterator[Finding]:
@@ -33,42 +31,33 @@ def published_could_be_ours(evidence: Evidence) -> Iterator[Finding]:
 def _matches(
     curves: pd.DataFrame, published: pd.DataFrame, splits: Mapping[str, str]
 ) -> Iterator[Finding]:
-    keys = ["dataset", "n_latent", "n_train", "algorithm"]
-    for identity, mine in groups(curves, keys):
-        named = dict(zip(keys, identity, strict=True))
-        have = [key for key in keys if key in published.columns]
+    keys = [*PANEL, "algorithm"]
+    for identity, mine in by_place(curves, keys):
         for split, own in splits.items():
-            theirs = published[published["split"] == split]
-            for key in have:
-                theirs = theirs[theirs[key] == named[key]]
+            theirs = matching(published, {**dict(zip(keys, identity, strict=True)), "split": split})
             ours = mine[mine["split"] == own]
             if theirs.empty or ours.empty:
                 continue
             samples = int(min(furthest_of(ours), theirs["samples"].max()))
             value = published_value(theirs, own, sorted(set(ours["samples"])), samples)
-            seeds = [value_at(one, samples) for _, one in ours.groupby("seed")]
-            seeds = [one for one in seeds if math.isfinite(one)]
-            if not seeds or not math.isfinite(value):
+            apart = [value_at(one, samples) - value for _, one in ours.groupby("seed")]
+            effect = Effect.over_seeds(apart, one_more=True)
+            if not effect.n_seeds:
                 continue
-            low, high = prediction_interval([one - value for one in seeds])
-            effect = Effect(float(np.mean(seeds) - value), low, high, len(seeds), math.nan)
-            verdict, tell = _could_be_ours(low, high, value)
-            place: dict[str, Any] = {
-                "where": f"{panel_name(*identity[:3])}, {algorithm_name(named['algorithm'])}, "
-                f"{split}",
-                "dataset": named["dataset"], "n_latent": int(named["n_latent"]),
-                "n_train": int(named["n_train"]), "split": split,
-            }  # fmt: skip
-            algorithms = (str(named["algorithm"]),)
-            yield finding_at("match", effect, verdict, tell, samples, algorithms, place)
+            dataset, n_latent, n_train, algorithm = identity
+            where = f"{panel_name(dataset, n_latent, n_train)}, {algorithm_name(algorithm)}"
+            place = Place(
+                f"{where}, {split}", (algorithm,), dataset, int(n_latent), int(n_train), split
+            )
+            yield Finding("match", place, effect, _could_be_ours(effect, value), samples)
 
 
-def _could_be_ours(low: float, high: float, published: float) -> tuple[Verdict, str]:
+def _could_be_ours(effect: Effect, published: float) -> Judgement:
     """Judge a prediction interval of ours − published."""
-    if not math.isfinite(low):
-        return "cannot be told", "a second seed"
-    if not low <= 0 <= high:
-        return "does not hold", ""
-    if high - low > 2 * INFORMATIVE * abs(published):
-        return "cannot be told", "more seeds: the interval is wider than ±5 %"
-    return "holds", ""
+    if not math.isfinite(effect.low):
+        return Judgement("undecided", "a second seed")
+    if not effect.low <= 0 <= effect.high:
+        return Judgement("does not hold")
+    if effect.high - effect.low > 2 * INFORMATIVE * abs(published):
+        return Judgement("undecided", "more seeds: the interval is wider than ±5 %")
+    return Judgement("holds")

@@ -83,7 +83,7 @@ CLAIMS = {
         "The published curves could be runs of ours",
         "the published value at the last common number of samples lies in the 95 % prediction "
         "interval of our seeds, widened by the error of reading the figure; it must be narrower "
-        "than ±5 % of the value to tell anything",
+        "than ±5 % of the value to decide anything",
     ),
 }
 """The claims, as they are defined here, by their keys."""

@@ -1,14 +1,16 @@
 """Where claims are checked: panels, seeds in pairs, and how far a curve has to go."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from reproduce.analysis.comparison import matching
+from reproduce.analysis.curves import by_place
 from reproduce.analysis.published import END
-from reproduce.common.names import dataset_name, in_order, short_number
-from reproduce.experiments.claims.finding import Effect, Finding, Verdict
+from reproduce.common.names import dataset_name, short_number
+from reproduce.experiments.claims.finding import Effect, Finding, Place, judge
 
 SAME = 0.01
 """Values that differ by this share of themselves count as about the same."""
@@ -16,31 +18,14 @@ NEARLY = 0.95
 """Training counts as complete from this share of the published curve's length."""
 
 
-def places(
-    curves: pd.DataFrame, splits: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def places(curves: pd.DataFrame) -> Iterator[tuple[Place, pd.DataFrame]]:
     """Each panel and split that there is."""
-    for (dataset, n_latent, n_train), panel in groups(curves, ["dataset", "n_latent", "n_train"]):
-        for split in splits:
+    for (dataset, n_latent, n_train), panel in by_place(curves):
+        for split in ("train", "test"):
             rows = panel[panel["split"] == split]
             if not rows.empty:
-                place: dict[str, Any] = {
-                    "where": f"{panel_name(dataset, n_latent, n_train)}, {split}",
-                    "dataset": dataset, "n_latent": int(n_latent), "n_train": int(n_train),
-                    "split": split,
-                }  # fmt: skip
-                yield place, rows
-
-
-def groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Groups in the paper's order: MNIST first."""
-    if frame.empty:
-        return
-    groups: dict[tuple[Any, ...], pd.DataFrame] = {
-        key if isinstance(key, tuple) else (key,): rows for key, rows in frame.groupby(keys)
-    }
-    order = in_order([str(key[0]) for key in groups], ["mnist", "freyface"])
-    yield from sorted(groups.items(), key=lambda item: (order.index(str(item[0][0])), item[0][1:]))
+                where = f"{panel_name(dataset, n_latent, n_train)}, {split}"
+                yield Place(where, (), dataset, int(n_latent), int(n_train), split), rows
 
 
 def panel_name(dataset: str, n_latent: int, n_train: int) -> str:
@@ -87,41 +72,54 @@ def furthest_of(curves: pd.DataFrame) -> int:
     return furthest(int(end) for end in finite.groupby("seed")["samples"].max())
 
 
-def complete(published: pd.DataFrame, place: dict[str, Any], samples: int) -> tuple[bool, str]:
-    """Tell whether `samples` is as far as the published panel shows, and how far that is."""
-    theirs = published[published["dataset"] == place["dataset"]]
-    for key in ("n_latent", "n_train"):
-        if key in theirs.columns:
-            theirs = theirs[theirs[key] == place[key]]
-    if theirs.empty:
-        return True, ""
+def short_of(published: pd.DataFrame, place: Place, samples: int) -> str | None:
+    """How far the published panel goes, in words, where `samples` is not as far; else None."""
+    here = {"dataset": place.dataset, "n_latent": place.n_latent, "n_train": place.n_train}
+    theirs = matching(published, here)
     end = min(float(theirs["samples"].max()), END)
-    so_far = short_number(samples) if samples else "none"
-    return samples >= NEARLY * end, f"{short_number(end)} samples (so far {so_far})"
+    if theirs.empty or samples >= NEARLY * end:
+        return None
+    return f"{short_number(end)} samples (so far {short_number(samples) if samples else 'none'})"
 
 
-def finding_at(
+def compared(
     claim: str,
-    effect: Effect,
-    verdict: Verdict,
-    tell: str,
-    samples: int,
-    algorithms: tuple[str, ...],
-    place: dict[str, Any],
-    stderr: float | None = None,
-) -> Finding:
-    """Make a finding in nats from an effect and its verdict."""
-    return Finding(
-        claim=claim,
-        effect=effect.value,
-        low=effect.low,
-        high=effect.high,
-        unit="nats",
-        n_seeds=effect.n_seeds,
-        verdict=verdict,
-        tell=tell,
-        samples=samples,
-        stderr_images=stderr,
-        algorithms=algorithms,
-        **place,
-    )
+    curves: pd.DataFrame,
+    algorithms: tuple[str, str],
+    measure: Callable[[pd.DataFrame, pd.DataFrame, int], float],
+    *,
+    published: pd.DataFrame | None = None,
+    threshold: Callable[[list[Pair], int], float] = lambda pairs, samples: 0.0,
+) -> Iterator[Finding]:
+    """Judge, in each panel and split, whether a measure of two algorithms is above a threshold.
+
+    Parameters
+    ----------
+    claim
+        Its key.
+    curves
+        Of all panels.
+    algorithms
+        The two.
+    measure
+        Of two curves of one seed, the first algorithm's before the second's, and the samples to
+        compare them at.
+    published
+        Curves that training has to be as long as; None: it may be of any length.
+    threshold
+        From all pairs and those samples.
+    """
+    for place, here in places(curves):
+        pairs, samples = paired(here, *algorithms)
+        if not pairs:
+            continue
+        effect = Effect.over_seeds([measure(mine, other, samples) for mine, other in pairs])
+        goal = None if published is None else short_of(published, place, samples)
+        judgement = judge(effect, threshold(pairs, samples), goal=goal)
+        # That of the less certain curve: both are of the same images, and how much of their
+        # errors the difference shares is not stored.
+        errors = [float(c["stderr"].iloc[-1]) for pair in pairs for c in pair if "stderr" in c]
+        at = replace(place, algorithms=algorithms)
+        yield Finding(
+            claim, at, effect, judgement, samples, stderr_images=max(errors, default=None)
+        )

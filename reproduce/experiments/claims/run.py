@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reproduce.common import cli
 from reproduce.common.files import write_json
-from reproduce.common.provenance import provenance
+from reproduce.common.provenance import REPOSITORY, provenance
 from reproduce.experiments.claims.evidence import Evidence, gather
 from reproduce.experiments.claims.finding import Finding, overall
 from reproduce.experiments.claims.paper import CLAIMS, check_all
@@ -20,7 +20,7 @@ from reproduce.experiments.claims.tables import details_table, summary_table
 def as_json(findings: Sequence[Finding], evidence: Evidence) -> dict[str, object]:
     """Return what is written to claims.json."""
     return {
-        "sources": evidence.sources,
+        "sources": {k: v.removeprefix(f"{REPOSITORY}/") for k, v in evidence.sources.items()},
         "remark": evidence.remark,
         "made": provenance(),
         "claims": [

@@ -1,24 +1,22 @@
 """Verdicts and evidence as Markdown tables."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 from reproduce.common.markdown import aligned
 from reproduce.common.names import short_number
-from reproduce.experiments.claims.finding import Finding, overall
+from reproduce.experiments.claims.finding import Finding, about_seeds, overall
 from reproduce.experiments.claims.paper import CLAIMS
 
-SEEDS = re.compile(r"about (\d+) seeds at this spread")  # as `finding.judge` says it
-SIGNS = {"holds": "✔", "does not hold": "✘", "cannot be told": "?"}
+SIGNS = {"holds": "✔", "does not hold": "✘", "undecided": "?"}
 
 
 def summary_table(findings: Sequence[Finding]) -> str:
-    """One row a claim, as Markdown: the verdict, in how many places, and what would tell.
+    """One row a claim, as Markdown: the verdict, in how many places, and what would decide it.
 
     `effect` is the lowest and the highest mean over places, whether or not they decide anything.
     """
-    header = "claim,what is claimed,verdict,holds,not,open,effect,what would tell"
+    header = "claim,what is claimed,verdict,holds,not,open,effect,what would decide it"
     rows: list[list[str]] = [list(header.split(","))]
     for claim, about in CLAIMS.items():
         mine = [finding for finding in findings if finding.claim == claim]
@@ -28,7 +26,7 @@ def summary_table(findings: Sequence[Finding]) -> str:
                     [claim, about.statement, "? no evidence", "", "", "", "", missing(claim)]
                 )
             continue
-        count = Counter(finding.verdict for finding in mine)
+        count = Counter(finding.judgement.verdict for finding in mine)
         verdict = overall(mine)
         rows.append(
             [
@@ -37,36 +35,35 @@ def summary_table(findings: Sequence[Finding]) -> str:
                 f"{SIGNS[verdict]} {verdict}",
                 str(count["holds"]),
                 str(count["does not hold"]),
-                str(count["cannot be told"]),
+                str(count["undecided"]),
                 _range(mine),
-                _what_would_tell(mine),
+                _what_would_decide(mine),
             ]
         )
     return aligned(rows, right=(3, 4, 5))
 
 
 def _range(findings: Sequence[Finding]) -> str:
-    effects = [one.effect for one in findings if one.effect == one.effect]
+    effects = [one.effect.value for one in findings if one.effect.value == one.effect.value]
     if not effects:
         return ""
     low, high = _number(min(effects)), _number(max(effects))
     return f"{low if low == high else f'{low} to {high}'} {findings[0].unit}"
 
 
-def _what_would_tell(findings: Sequence[Finding]) -> str:
-    """The most frequent answer, and of how many open places it is where not of all.
+def _what_would_decide(findings: Sequence[Finding]) -> str:
+    """The most frequent answer, and of how many undecided places it is where not of all.
 
     Answers that differ in a number of seeds only are one, with the fewest and the most.
     """
-    open_places = [finding.tell for finding in findings if finding.tell]
-    counts = [int(found[1]) for tell in open_places if (found := SEEDS.fullmatch(tell))]
-    fewest, most = min(counts, default=0), max(counts, default=0)
-    merged = f"about {fewest if fewest == most else f'{fewest} to {most}'} seeds at this spread"
-    tells = Counter(merged if SEEDS.fullmatch(tell) else tell for tell in open_places)
-    if not tells:
+    judgements = [finding.judgement for finding in findings]
+    seeds = [one.seeds for one in judgements if one.seeds]
+    merged = about_seeds(min(seeds, default=0), max(seeds, default=0))
+    answers = Counter(merged if one.seeds else one.needs for one in judgements if one.would_decide)
+    if not answers:
         return ""
-    ((tell, count),) = tells.most_common(1)
-    return tell if count == tells.total() else f"{tell} ({count} of {tells.total()})"
+    ((answer, count),) = answers.most_common(1)
+    return answer if count == answers.total() else f"{answer} ({count} of {answers.total()})"
 
 
 def missing(claim: str) -> str:
@@ -82,18 +79,20 @@ def details_table(findings: Sequence[Finding]) -> str:
         ["claim", "where", "samples", "effect", "95 %", "unit", "seeds", "over images", "verdict"]
     ]
     for one in findings:
-        interval = f"[{_number(one.low)}, {_number(one.high)}]" if one.low == one.low else ""
+        effect, (verdict, _, _) = one.effect, one.judgement
+        known = effect.low == effect.low
+        would = one.judgement.would_decide
         rows.append(
             [
                 one.claim,
-                one.where,
+                one.place.where,
                 "" if one.samples is None else short_number(one.samples),
-                _number(one.effect),
-                interval,
+                _number(effect.value),
+                f"[{_number(effect.low)}, {_number(effect.high)}]" if known else "",
                 one.unit,
-                str(one.n_seeds or ""),
+                str(effect.n_seeds or ""),
                 "" if one.stderr_images is None else f"± {one.stderr_images:.1f}",
-                f"{SIGNS[one.verdict]} {one.verdict}" + (f": {one.tell}" if one.tell else ""),
+                f"{SIGNS[verdict]} {verdict}" + (f": {would}" if would else ""),
             ]
         )
     return aligned(rows, right=(2, 3, 4, 6, 7))

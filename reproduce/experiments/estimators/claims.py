@@ -3,16 +3,16 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from reproduce.common.names import algorithm_name
+from reproduce.analysis.curves import by_place
+from reproduce.common.names import PANEL, algorithm_name
 from reproduce.experiments.claims.evidence import Evidence
-from reproduce.experiments.claims.finding import Effect, Finding, Verdict
-from reproduce.experiments.claims.places import finding_at, groups, panel_name
+from reproduce.experiments.claims.finding import Effect, Finding, Judgement, Place
+from reproduce.experiments.claims.places import panel_name
 
 GOOD = 0.5
 """Nats of RMSE."""
@@ -30,30 +30,26 @@ def bound_varies_little(evidence: Evidence) -> Iterator[Finding]:
     if table.empty:
         return
     kinds = {"4a": "variance_plotted", "4b": "variance_single"}
-    keys = ["dataset", "n_latent", "n_train", "algorithm", "id"]
-    for (dataset, n_latent, n_train, algorithm, name), members in groups(table, keys):
+    for identity, members in by_place(table, [*PANEL, "algorithm", "id"]):
+        dataset, n_latent, n_train, algorithm, name = identity
         for claim, column in kinds.items():
             values = members[column].to_numpy(float)
             # No interval over members: each has to satisfy the claim by itself.
             effect = replace(Effect.over_seeds(values), low=math.nan, high=math.nan)
-            verdict, tell = _all_below(values, 1.0)
             cell = f"{algorithm_name(algorithm)} ({name.rpartition('-')[2]})"
-            place: dict[str, Any] = {
-                "where": f"{panel_name(dataset, n_latent, n_train)}, {cell}",
-                "dataset": dataset, "n_latent": int(n_latent), "n_train": int(n_train),
-            }  # fmt: skip
+            where = f"{panel_name(dataset, n_latent, n_train)}, {cell}"
+            place = Place(where, (algorithm,), dataset, int(n_latent), int(n_train))
             samples = int(members["samples"].min())
-            found = finding_at(claim, effect, verdict, tell, samples, (algorithm,), place)
-            yield replace(found, unit="nats²")
+            yield Finding(claim, place, effect, _all_below(values, 1.0), samples, "nats²")
 
 
-def _all_below(values: NDArray[np.float64], limit: float) -> tuple[Verdict, str]:
+def _all_below(values: NDArray[np.float64], limit: float) -> Judgement:
     """Judge a variance that was measured of every member to about MEASURED of itself."""
     if (values * (1 + MEASURED) < limit).all():
-        return "holds", ""
+        return Judgement("holds")
     if (values > limit * (1 + MEASURED)).any():
-        return "does not hold", ""
-    return "cannot be told", "more repeats"
+        return Judgement("does not hold")
+    return Judgement("undecided", "more repeats")
 
 
 def hmc_kde_is_good_then_unreliable(evidence: Evidence) -> Iterator[Finding]:
@@ -70,21 +66,9 @@ def hmc_kde_is_good_then_unreliable(evidence: Evidence) -> Iterator[Finding]:
         n_latent, n = int(str(row["model"]).rpartition("=")[2]), int(row["n_points"])
         rmse = float(row["rmse"])
         low, high = (rmse * math.sqrt(n / stats.chi2.ppf(p, n)) for p in (0.975, 0.025))
-        claim = "5a" if n_latent <= 5 else "5b"
-        effect = Effect(rmse, low, high, n, math.nan)
-        beyond = low > GOOD if claim == "5b" else high < GOOD
-        against = high < GOOD if claim == "5b" else low > GOOD
-        verdict = "holds" if beyond else "does not hold" if against else "cannot be told"
-        yield Finding(
-            claim=claim,
-            where=str(row["model"]),
-            effect=effect.value,
-            low=low,
-            high=high,
-            unit="nats RMSE",
-            n_seeds=0,
-            verdict=verdict,
-            tell="more datapoints" if verdict == "cannot be told" else "",
-            algorithms=("hmc_kde",),
-            n_latent=n_latent,
-        )
+        claim, good, bad = ("5a" if n_latent <= 5 else "5b"), high < GOOD, low > GOOD
+        judgement = Judgement("undecided", "more datapoints")
+        if good or bad:
+            judgement = Judgement("holds" if good == (claim == "5a") else "does not hold")
+        place = Place(str(row["model"]), ("hmc_kde",), n_latent=n_latent)
+        yield Finding(claim, place, Effect(rmse, low, high), judgement, unit="nats RMSE")

@@ -16,9 +16,10 @@ from reproduce.experiments.claims.evidence import Evidence, gather
 from reproduce.experiments.claims.finding import (
     Effect,
     Finding,
+    Judgement,
+    Place,
     judge,
     overall,
-    prediction_interval,
 )
 from reproduce.experiments.claims.paper import check_all
 from reproduce.experiments.claims.tables import summary_table
@@ -62,8 +63,8 @@ def test_a_prediction_interval_holds_a_new_run_as_often_as_it_says():
     runs = source.normal(size=(4000, 4))
     inside = 0
     for *seen, new in runs:
-        low, high = prediction_interval(seen)
-        inside += low <= new <= high
+        effect = Effect.over_seeds(seen, one_more=True)
+        inside += effect.low <= new <= effect.high
     assert inside / 4000 == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors
 
 
@@ -74,49 +75,52 @@ def test_a_prediction_interval_holds_a_new_run_as_often_as_it_says():
         ([-1.0, -1.1, -0.9], True, "does not hold"),
         ([1.0, 1.1, 0.9], False, "does not hold"),
         ([-1.0, -1.1, -0.9], False, "holds"),
-        ([1.0, -1.1, 0.9], True, "cannot be told"),
-        ([1.0], True, "cannot be told"),
+        ([1.0, -1.1, 0.9], True, "undecided"),
+        ([1.0], True, "undecided"),
     ],
 )
 def test_verdicts(values, exceeds, verdict):
-    assert judge(Effect.over_seeds(values), 0.0, exceeds=exceeds)[0] == verdict
+    assert judge(Effect.over_seeds(values), 0.0, exceeds=exceeds).verdict == verdict
 
 
-def test_the_seeds_that_would_tell_do_tell_at_that_spread():
+def test_the_seeds_that_would_decide_do_so_at_that_spread():
     effect = Effect.over_seeds([0.5, 1.5, 0.1])
-    verdict, tell = judge(effect, 0.0)
-    assert verdict == "cannot be told"
-    n = effect.seeds_to_tell(0.0)
-    assert tell == f"about {n} seeds at this spread"
+    judgement = judge(effect, 0.0)
+    assert judgement.verdict == "undecided"
+    n = judgement.seeds
+    assert judgement.would_decide == f"about {n} seeds at this spread"
     assert stats.t.ppf(0.975, n - 1) * effect.std / math.sqrt(n) < effect.value
     assert stats.t.ppf(0.975, n - 2) * effect.std / math.sqrt(n - 1) >= effect.value
-    assert "a hundred" not in tell
-    assert "100 seeds" in judge(Effect.over_seeds([1e-6, 1.0, -1.0]), 0.0)[1]
+    assert "100 seeds" in judge(Effect.over_seeds([1e-6, 1.0, -1.0]), 0.0).would_decide
 
 
 def test_seeds_that_all_lie_at_the_threshold_ask_for_marks_not_for_seeds():
-    verdict, tell = judge(Effect.over_seeds([0.0, 0.0, 0.0]), 0.0)
-    assert verdict == "cannot be told"
-    assert tell.startswith("more marks")
+    judgement = judge(Effect.over_seeds([0.0, 0.0, 0.0]), 0.0)
+    assert judgement.verdict == "undecided"
+    assert judgement.would_decide.startswith("more marks")
 
 
-def test_the_summary_says_of_how_many_open_places_its_answer_is():
-    def answer(tells):
+def test_the_summary_says_of_how_many_undecided_places_its_answer_is():
+    def answer(needs):
         places = [
-            Finding("1a", "", 1.0, 0.5, 2.0, "", 3, "cannot be told" if tell else "holds", tell)
-            for tell in tells
+            Finding("1a", Place("", ()), Effect(1.0, 0.5, 2.0), judgement(need)) for need in needs
         ]
         row = next(line for line in summary_table(places).splitlines() if "| 1a " in line)
         return row.split("|")[-2].strip()
 
+    def judgement(need):
+        if not need:
+            return Judgement("holds")
+        seeds = isinstance(need, int)
+        return Judgement("undecided", "" if seeds else need, need if seeds else None)
+
     assert answer(["a", "b", "b", ""]) == "b (2 of 3)"
     assert answer(["b", "b", ""]) == "b"
     assert answer(["", ""]) == ""
-    seeds = "about {} seeds at this spread"
-    several = [seeds.format(n) for n in (7, 71, 4)]
+    several = [7, 71, 4]
     assert answer(several) == "about 4 to 71 seeds at this spread"
     assert answer([*several, "b"]) == "about 4 to 71 seeds at this spread (3 of 4)"
-    assert answer([seeds.format(7)] * 2) == "about 7 seeds at this spread"
+    assert answer([7, 7]) == "about 7 seeds at this spread"
 
 
 def test_speed_up_of_a_curve_shifted_by_a_factor_is_that_factor():
@@ -151,15 +155,15 @@ def test_aevb_faster_and_better_holds_and_fails():
         [curves("aevb", lambda x: 10 * x + 5), curves("wake_sleep", lambda x: 10 * x)]
     )
     for claim in ("1a", "1b"):
-        assert [f.verdict for f in found(evidence(better), claim)] == ["holds"]
+        assert [f.judgement.verdict for f in found(evidence(better), claim)] == ["holds"]
     (finding,) = found(evidence(better), "1b")
-    assert finding.effect == pytest.approx(5)
+    assert finding.effect.value == pytest.approx(5)
     assert finding.samples == MARKS[-1]
     worse = better.assign(
         algorithm=better["algorithm"].map({"aevb": "wake_sleep", "wake_sleep": "aevb"})
     )
     for claim in ("1a", "1b"):
-        assert [f.verdict for f in found(evidence(worse), claim)] == ["does not hold"]
+        assert [f.judgement.verdict for f in found(evidence(worse), claim)] == ["does not hold"]
 
 
 def test_differences_are_paired_by_seed():
@@ -167,22 +171,22 @@ def test_differences_are_paired_by_seed():
         [curves("aevb", lambda x: x + 1, spread=50), curves("wake_sleep", lambda x: x, spread=50)]
     )
     (finding,) = found(evidence(wide), "1b")
-    assert finding.verdict == "holds"  # 50 nats between seeds, but always 1 within
+    assert finding.judgement.verdict == "holds"  # 50 nats between seeds, but always 1 within
 
 
-def test_a_final_bound_cannot_be_told_before_the_end():
+def test_a_final_bound_is_undecided_before_the_end():
     short = pd.concat(
         [curves("aevb", lambda x: x + 1, marks=MARKS[:3]),
          curves("wake_sleep", lambda x: x, marks=MARKS[:3])]
     )  # fmt: skip
     (finding,) = found(evidence(short), "1b")
-    assert finding.verdict == "cannot be told"
-    assert finding.tell == "training to 1e8 samples (so far 1e6)"
-    assert found(evidence(short), "1a")[0].verdict == "holds"
+    assert finding.judgement.verdict == "undecided"
+    assert finding.judgement.would_decide == "training to 1e8 samples (so far 1e6)"
+    assert found(evidence(short), "1a")[0].judgement.verdict == "holds"
 
 
 @pytest.mark.parametrize(
-    ("fall", "verdict"), [(0.5, "holds"), (3.0, "does not hold"), (1.0, "cannot be told")]
+    ("fall", "verdict"), [(0.5, "holds"), (3.0, "does not hold"), (1.0, "undecided")]
 )
 def test_a_final_test_bound_may_fall_by_one_per_cent(fall, verdict):
     both = pd.concat(
@@ -192,9 +196,9 @@ def test_a_final_test_bound_may_fall_by_one_per_cent(fall, verdict):
         for split in ("train_running", "test")
     )  # fmt: skip
     (finding,) = found(evidence(both), "2a")
-    assert finding.verdict == verdict
-    assert finding.effect == pytest.approx(-fall)
-    assert [f.verdict for f in found(evidence(both), "2b")] == ["holds"]
+    assert finding.judgement.verdict == verdict
+    assert finding.effect.value == pytest.approx(-fall)
+    assert [f.judgement.verdict for f in found(evidence(both), "2b")] == ["holds"]
 
 
 @pytest.mark.parametrize(("growth", "verdict"), [(0.2, "holds"), (4.0, "does not hold")])
@@ -208,8 +212,8 @@ def test_a_gap_that_grows_is_overfitting(growth, verdict):
         )
     )  # fmt: skip
     (finding,) = found(evidence(both), "2b")
-    assert finding.effect == pytest.approx(growth)
-    assert finding.verdict == verdict
+    assert finding.effect.value == pytest.approx(growth)
+    assert finding.judgement.verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -230,16 +234,18 @@ def test_monte_carlo_em_at_both_sizes(mcem_small, mcem_large, competitive, behin
     )  # fmt: skip
     check = evidence(likelihoods=likelihoods)
     assert overall(found(check, "3a")) == "holds"
-    assert [f.verdict for f in found(check, "3b")] == [competitive]
+    assert [f.judgement.verdict for f in found(check, "3b")] == [competitive]
     assert overall(found(check, "3c")) == behind
-    against_aevb = [f.verdict for f in found(check, "3c") if f.algorithms == ("aevb", "mcem")]
+    against_aevb = [
+        f.judgement.verdict for f in found(check, "3c") if f.place.algorithms == ("aevb", "mcem")
+    ]
     assert set(against_aevb) == {behind}  # one nat behind AEVB is not far behind
     assert found(check, "3a")[0].stderr_images == 1.5
 
 
 @pytest.mark.parametrize(
     ("variances", "verdict"),
-    [([0.002], "holds"), ([0.5, 3.0], "does not hold"), ([0.5, 0.9], "cannot be told")],
+    [([0.002], "holds"), ([0.5, 3.0], "does not hold"), ([0.5, 0.9], "undecided")],
 )
 def test_every_member_must_vary_by_less_than_one_square_nat(variances, verdict):
     table = pd.DataFrame(
@@ -248,8 +254,8 @@ def test_every_member_must_vary_by_less_than_one_square_nat(variances, verdict):
          "variance_plotted": variances, "variance_single": 20.0}
     )  # fmt: skip
     check = evidence(diagnostics=table)
-    assert [f.verdict for f in found(check, "4a")] == [verdict]
-    assert [f.verdict for f in found(check, "4b")] == ["does not hold"]
+    assert [f.judgement.verdict for f in found(check, "4a")] == [verdict]
+    assert [f.judgement.verdict for f in found(check, "4b")] == ["does not hold"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +265,7 @@ def test_every_member_must_vary_by_less_than_one_square_nat(variances, verdict):
         (3, 0.9, "5a", "does not hold"),
         (10, 0.2, "5b", "does not hold"),
         (10, 0.9, "5b", "holds"),
-        (10, 0.52, "5b", "cannot be told"),
+        (10, 0.52, "5b", "undecided"),
     ],
 )
 def test_appendix_d(n_latent, rmse, claim, verdict):
@@ -267,7 +273,7 @@ def test_appendix_d(n_latent, rmse, claim, verdict):
         {"part": ["a"], "estimator": ["hmc_kde"], "model": [f"linear-Gaussian, N_z = {n_latent}"],
          "n_points": [100], "rmse": [rmse]}
     )  # fmt: skip
-    assert [f.verdict for f in found(evidence(estimators=table), claim)] == [verdict]
+    assert [f.judgement.verdict for f in found(evidence(estimators=table), claim)] == [verdict]
 
 
 def test_the_interval_of_a_root_mean_square_covers_as_it_says():
@@ -280,7 +286,7 @@ def test_the_interval_of_a_root_mean_square_covers_as_it_says():
              "n_points": [100], "rmse": [rmse]}
         )  # fmt: skip
         (finding,) = found(evidence(estimators=table), "5a")
-        inside += finding.low <= 1 <= finding.high
+        inside += finding.effect.low <= 1 <= finding.effect.high
     assert inside / 500 == pytest.approx(0.95, abs=0.03)
 
 
@@ -298,20 +304,20 @@ def test_the_published_curve_among_our_runs_and_not():
     for offset, spread, verdict in (
         (0.3, 0.5, "holds"),
         (5.0, 0.5, "does not hold"),
-        (0.3, 50, "cannot be told"),
+        (0.3, 50, "undecided"),
         # Three seeds 0.1 apart predict a run within 0.497.
         (0.48, 0.1, "holds"),
         (-0.48, 0.1, "holds"),
         (0.51, 0.1, "does not hold"),
     ):
         (finding,) = found(evidence(like_theirs(offset, spread)), "match")
-        assert finding.verdict == verdict
-        assert finding.effect == pytest.approx(offset)
+        assert finding.judgement.verdict == verdict
+        assert finding.effect.value == pytest.approx(offset)
 
 
 def test_a_method_of_ones_own_is_held_against_aevb():
     both = pd.concat([curves("mine", lambda x: x + 2), curves("aevb", lambda x: x)])
-    assert [(f.verdict, f.where) for f in found(evidence(both), "own-b")] == [
+    assert [(f.judgement.verdict, f.place.where) for f in found(evidence(both), "own-b")] == [
         ("holds", "MNIST, N_z = 10, N = 50,000, test")
     ]
 
@@ -332,7 +338,7 @@ def test_a_seed_that_has_just_begun_does_not_take_the_others_back():
     for claim in ("1a", "1b"):
         (finding,) = found(evidence(both), claim)
         assert finding.samples == MARKS[-1]
-        assert finding.n_seeds == 2
+        assert finding.effect.n_seeds == 2
 
 
 def test_one_seed_far_ahead_does_not_leave_the_others_out():
@@ -347,7 +353,7 @@ def test_one_seed_far_ahead_does_not_leave_the_others_out():
     for claim in ("1a", "1b", "2a", "2b", "match"):
         assert found(evidence(cut), claim) == found(alike, claim) != []
         assert {f.samples for f in found(evidence(cut), claim)} == {10**7}
-        assert {f.n_seeds for f in found(evidence(cut), claim)} == {3}
+        assert {f.effect.n_seeds for f in found(evidence(cut), claim)} == {3}
     assert {f.samples for f in found(evidence(cut[cut["seed"] < 2]), "1b")} == {MARKS[-1]}
 
 
@@ -355,7 +361,7 @@ def test_a_diverged_seed_is_no_evidence():
     both = pd.concat([curves("aevb", lambda x: x + 1), curves("wake_sleep", lambda x: x)])
     both.loc[(both["seed"] == 1) & (both["samples"] > 10**6), "value"] = np.inf
     (finding,) = found(evidence(both), "1b")
-    assert math.isfinite(finding.effect)
+    assert math.isfinite(finding.effect.value)
 
 
 @pytest.fixture
