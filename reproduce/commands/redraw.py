@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from reproduce.analysis.comparison import compare
+from reproduce.analysis.curves import by_place
 from reproduce.analysis.panel import Panel
 from reproduce.analysis.published import load_published
 from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import read_table, write_json, write_with
-from reproduce.common.names import DATASET_NAMES
+from reproduce.common.names import CURVES
 from reproduce.common.provenance import provenance
 from reproduce.experiments.ablation import picture as ablation
 from reproduce.experiments.bound import picture as figure1
@@ -26,9 +27,6 @@ from reproduce.experiments.likelihood.comparison import compare_likelihoods
 from reproduce.experiments.likelihood.picture import LikelihoodPanel
 from reproduce.experiments.plan import remarks_on
 
-NEEDED = {
-    "dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples", "value"
-}  # fmt: skip
 EARLIER = "text"
 """The settings of manifests that name none."""
 
@@ -53,7 +51,7 @@ def redraw(folder: Path) -> Path:
         draw = _DRAW["ablation" if "ablation" in about else name]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{folder} holds no ablation and no figure: {error}") from error
-    needed = NEEDED | ({"variant"} if "ablation" in about else set())
+    needed = {*CURVES, *(["variant"] if "ablation" in about else [])}
     if missing := needed.difference(curves.columns):
         raise UserError(f"{folder / 'curves.csv'} lacks columns {', '.join(sorted(missing))}.")
     if curves.empty:
@@ -70,7 +68,7 @@ def _ablation(folder: Path, name: str, curves: pd.DataFrame, about: dict[str, An
 def _bound(folder: Path, name: str, curves: pd.DataFrame, about: dict[str, Any]) -> Path:
     published = load_published("figure2")
     _write(compare(curves, published), folder)
-    panels = [Panel(*place) for place in _places(curves, ["dataset", "n_latent"])]
+    panels = [Panel(*place) for place, _ in by_place(curves, ["dataset", "n_latent"])]
     return figure1.draw(curves, published, panels, folder / name, title=about["title"],
                         footnote=_footnote(about))[0]  # fmt: skip
 
@@ -80,8 +78,7 @@ def _likelihood(folder: Path, name: str, curves: pd.DataFrame, about: dict[str, 
     main = str(curves["estimator"].value_counts().idxmax())
     found = read_table(folder / "estimates.csv", {}, "draw the figure again")
     _write(compare_likelihoods(found, published, main), folder)
-    places = _places(curves, ["dataset", "n_latent", "n_train"])
-    panels = [LikelihoodPanel(*place) for place in places]
+    panels = [LikelihoodPanel(*place) for place, _ in by_place(curves)]
     footnote = " ".join([_footnote(about), about.get("remarks") or ""]).strip()
     drawn = found[found["estimator"] == main]
     return figure2.draw(drawn, published, panels, folder / name, title=about["title"],
@@ -93,13 +90,6 @@ _DRAW: dict[str, Callable[[Path, str, pd.DataFrame, dict[str, Any]], Path]] = {
     "figure1": _bound,
     "figure2": _likelihood,
 }
-
-
-def _places(curves: pd.DataFrame, keys: list[str]) -> list[tuple[Any, ...]]:
-    return sorted(
-        set(curves[keys].itertuples(index=False, name=None)),
-        key=lambda place: (list(DATASET_NAMES).index(place[0]), *place[1:]),
-    )
 
 
 def _write(comparison: pd.DataFrame, folder: Path) -> None:

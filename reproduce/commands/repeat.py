@@ -17,11 +17,10 @@ from reproduce.analysis.curves import in_paper_order
 from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import read_table
-from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.names import CURVES, PANEL, algorithm_name, dataset_name
 from reproduce.common.provenance import REPOSITORY
-from reproduce.store.store import CURVES_KINDS
 
-PANEL = ["dataset", "n_latent", "n_train", "algorithm"]
+PAIR = [*PANEL, "algorithm"]
 VALUES = ["value", "stderr"]
 
 
@@ -47,12 +46,12 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     if both.empty:
         raise UserError("The two have no point in common: other panels, seeds or marks.")
     both["apart"] = (both["value"] - both["value_theirs"]).abs()
-    panels = both.groupby(PANEL)["apart"]
-    farthest = both.loc[panels.idxmax(), [*PANEL, "seed", "split", "samples"]]
-    last = both[both["samples"] == both.groupby(PANEL)["samples"].transform("max")]
-    at_end = last.groupby(PANEL)["apart"].max().rename("at_end").reset_index()
+    panels = both.groupby(PAIR)["apart"]
+    farthest = both.loc[panels.idxmax(), [*PAIR, "seed", "split", "samples"]]
+    last = both[both["samples"] == both.groupby(PAIR)["samples"].transform("max")]
+    at_end = last.groupby(PAIR)["apart"].max().rename("at_end").reset_index()
     found = panels.agg(points="size", largest="max").reset_index()
-    return in_paper_order(found.merge(farthest, on=PANEL).merge(at_end, on=PANEL))
+    return in_paper_order(found.merge(farthest, on=PAIR).merge(at_end, on=PAIR))
 
 
 def table(found: pd.DataFrame) -> Table:
@@ -78,7 +77,7 @@ def read_curves(folder: Path) -> pd.DataFrame:
     """Read `curves.csv` of a drawn figure."""
     path = folder / "curves.csv"
     advice = "give the folder of a drawn figure, such as results/figure1/laptop"
-    curves = read_table(path, CURVES_KINDS, advice)
+    curves = read_table(path, CURVES, advice)
     if curves.duplicated([name for name in curves.columns if name not in VALUES]).any():
         raise UserError(f"{path} holds a point twice; {advice}.")
     return curves

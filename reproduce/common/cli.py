@@ -11,8 +11,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from hydra.errors import HydraException, InstantiationException
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from reproduce.common.errors import UserError
@@ -96,9 +94,11 @@ def sentence(error: Exception) -> str | None:
     """Say an error that a user can mend in one sentence; None for one that needs its traceback."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, InstantiationException):
+    # By name: readers of results have no need of Hydra, which takes long to import.
+    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    if "hydra.errors.InstantiationException" in kinds:
         return _instantiation_sentence(error)
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if kinds & {"hydra.errors.HydraException", "omegaconf.errors.OmegaConfBaseException"}:
         return hydra_sentence(error)
     if isinstance(error, OSError) and error.errno in FOLDER_ERRORS:
         return _folder_sentence(error)
@@ -120,7 +120,7 @@ def is_wandb(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] == "wandb"
 
 
-def _instantiation_sentence(error: InstantiationException) -> str | None:
+def _instantiation_sentence(error: Exception) -> str | None:
     """Say what a configuration names that is not there; None for a fault in the code it names."""
     cause: BaseException = error
     while cause.__cause__ is not None:

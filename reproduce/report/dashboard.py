@@ -20,7 +20,7 @@ from reproduce.analysis.published import PUBLISHED_FOLDER, load_published
 from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import ensure_writable
-from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.names import PANEL, algorithm_name, dataset_name
 from reproduce.report import wandb_pages
 from reproduce.store.store import Store
 from reproduce.training.tracking import CurveRun, Mode, RunIdentity, by_samples, metric_name
@@ -62,7 +62,7 @@ def published() -> Iterator[Curves]:
         frame = load_published(theirs)
         if "n_train" not in frame.columns:
             frame = frame.assign(n_train=frame["dataset"].map(PAPER_N_TRAIN))
-        for key, curve in frame.groupby(["dataset", "n_latent", "n_train", "algorithm"]):
+        for key, curve in frame.groupby([*PANEL, "algorithm"]):
             dataset, n_latent, n_train, algorithm = key  # type: ignore[misc]
             name = f"published-{theirs}-{dataset}-{algorithm}-z{n_latent}-n{n_train}"
             metrics = (

@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reproduce.analysis import style
-from reproduce.analysis.curves import over_seeds
+from reproduce.analysis.comparison import matching
+from reproduce.analysis.curves import by_place, over_seeds
 from reproduce.analysis.panel import PAPER_AXES
-from reproduce.common.names import DATASET_NAMES, dataset_name, in_order, short_number
+from reproduce.common.names import PANEL, dataset_name, short_number
 
 DASHES = {"train": "solid", "test": "dash"}
 
@@ -61,14 +62,10 @@ class Kind:
 
 def panels(kind: Kind, curves: pd.DataFrame, published: pd.DataFrame) -> list[InteractivePanel]:
     """Return a panel for each (dataset, n_latent, n_train) of `curves`, in the paper's order."""
-    keys = ["dataset", "n_latent", "n_train"]
-    datasets = in_order(curves["dataset"], DATASET_NAMES)
     styles = style.algorithm_styles([*curves["algorithm"], *published["algorithm"]])
-    places = curves[keys].drop_duplicates().itertuples(index=False, name=None)
     found = []
-    for place in sorted(places, key=lambda place: (datasets.index(place[0]), *place[1:])):
-        ours = _at(curves, dict(zip(keys, place, strict=True)))
-        theirs = _at(published, dict(zip(keys, place, strict=True)))
+    for place, ours in by_place(curves):
+        theirs = matching(published, dict(zip(PANEL, place, strict=True)))
         dataset, n_latent, n_train = place
         title = f"{dataset_name(dataset)}, N_z = {n_latent}"
         if "n_train" in published.columns:
@@ -193,11 +190,6 @@ def _description(
                 f"{short_number(last['samples'])} samples"
             )
     return f"{title}: {kind.quantity} against training samples. {'; '.join(ends)}."
-
-
-def _at(frame: pd.DataFrame, place: Mapping[str, Any]) -> pd.DataFrame:
-    keys = [key for key in place if key in frame.columns]
-    return frame[(frame[keys] == pd.Series({key: place[key] for key in keys})).all(axis=1)]
 
 
 def algorithms_of(shown: Sequence[InteractivePanel]) -> list[tuple[str, str, str]]:

@@ -7,18 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from reproduce.analysis.curves import by_place
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_json
-from reproduce.common.names import dataset_name
+from reproduce.common.names import PANEL, dataset_name
 from reproduce.training.tracking import BOUNDS
 
 
 def panels_of(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The distinct (dataset, n_latent, n_train) of runs with these configurations, MNIST first."""
-    keys = ("dataset", "n_latent", "n_train")
-    places = {tuple(one[key] for key in keys) for one in configs}
-    order = pd.DataFrame(sorted(places, key=lambda p: (p[0] != "mnist", *map(str, p[:1]), *p[1:])))
-    return [dict(zip(keys, row, strict=True)) for row in order.itertuples(index=False)]
+    places = by_place(pd.DataFrame(configs, columns=PANEL))
+    return [dict(zip(PANEL, place, strict=True)) for place, _ in places]
 
 
 def workspace(entity: str, project: str) -> Any:
