@@ -102,87 +102,64 @@ def _curves(
 
 def comparison(results: Path, evidence: Evidence) -> Section:
     """Ours against the paper, number by number."""
-    parts = []
+    html = ""
     for source in ("bounds", "likelihoods"):
-        folder = Path(evidence.sources[source]).parent if source in evidence.sources else None
-        if folder and (folder / "comparison.csv").is_file():
-            path = folder / "comparison.csv"
+        path = Path(evidence.sources.get(source, "nothing")).with_name("comparison.csv")
+        if source in evidence.sources and path.is_file():
             table = read_table(path, {"samples": float}, "draw the figure again")
-            parts.append(_markdown(tables(folder, None)) if len(table) else "")
-    if not any(parts):
-        return Section("comparison", "Ours against the paper", missing="make figure1")
-    return Section("comparison", "Ours against the paper", "".join(parts))
+            html += _markdown(tables(path.parent, None)) if len(table) else ""
+    return _section("comparison", "Ours against the paper", html, "make figure1")
 
 
 def manifolds(results: Path, evidence: Evidence) -> Section:
     """The paper's Figure 4."""
-    folder = _latest(results / "manifolds", "manifolds.png")
-    if folder is None:
-        return Section("manifolds", "Manifolds: the paper’s Figure 4", missing="make manifolds")
     alt = "Grids of images decoded from two-dimensional latent spaces, as in the paper's Figure 4"
-    html = _picture(folder / "manifolds.png", alt)
-    return Section("manifolds", "Manifolds: the paper’s Figure 4", html)
+    html = _picture(_latest(results / "manifolds", "manifolds.png") / "manifolds.png", alt)
+    return _section("manifolds", "Manifolds: the paper’s Figure 4", html, "make manifolds")
 
 
 def samples(results: Path, evidence: Evidence) -> Section:
     """The paper's Figure 5, and reconstructions."""
     folder = _latest(results / "samples", "samples.png")
+    alt = "Random samples of models with latent spaces of several sizes"
+    html = _picture(folder / "samples.png", alt)
+    alt = "Test images, and their reconstructions by each model"
+    html += _picture(folder / "reconstructions.png", alt) if html else ""
     title = "Samples: the paper’s Figure 5, and reconstructions"
-    if folder is None:
-        return Section("samples", title, missing="make samples")
-    html = _picture(
-        folder / "samples.png", "Random samples of models with latent spaces of several sizes"
-    ) + _picture(
-        folder / "reconstructions.png", "Test images, and their reconstructions by each model"
-    )
-    return Section("samples", title, html)
+    return _section("samples", title, html, "make samples")
 
 
 def diagnostics(results: Path, evidence: Evidence) -> Section:
-    """KL a latent dimension, active units, collapse."""
+    """KL per latent dimension, active units, collapse."""
     folder = results / "diagnostics"
-    if not (folder / "table.md").is_file():
-        return Section(
-            "diagnostics", "What the latent space is used for", missing="make diagnostics"
-        )
-    html = _picture(folder / "kl.png", "KL divergence of each latent dimension, by rank")
-    html += _markdown_in(folder / "table.md")
-    return Section("diagnostics", "What the latent space is used for", html)
+    alt = "KL divergence of each latent dimension, by rank"
+    html = _picture_and_table(folder / "kl.png", alt)
+    return _section("diagnostics", "What the latent space is used for", html, "make diagnostics")
 
 
 def estimators(results: Path, evidence: Evidence) -> Section:
     """Validation of the estimators of log p(x)."""
-    title = "Are the estimators of log p(x) right?"
     path = or_committed(results / "estimators" / "tables.md")
-    if not path.is_file():
-        return Section("estimators", title, missing="make estimators")
-    html = _committed(results, path) + _markdown_in(path)
-    return Section("estimators", title, html)
+    html = _committed(results, path) + _markdown_in(path) if path.is_file() else ""
+    return _section("estimators", "Are the estimators of log p(x) right?", html, "make estimators")
 
 
 def published_estimator(results: Path, evidence: Evidence) -> Section:
-    """The 2013 code's estimator beside exact and published values."""
+    """The 2013 code's estimator next to exact and published values."""
     name, title = "published-estimator", "What the 2013 code's estimator says of the same models"
-    folder = results / "published_estimator"
-    if not (folder / "table.md").is_file():
-        return Section(name, title, missing="make published-estimator")
     alt = "Differences from the published log p(x), near exact and by the 2013 code's estimator"
-    html = _picture(folder / "published_estimator.png", alt)
-    return Section(name, title, html + _markdown_in(folder / "table.md"))
+    picture = results / "published_estimator" / "published_estimator.png"
+    return _section(name, title, _picture_and_table(picture, alt), "make published-estimator")
 
 
 def ablations(results: Path, evidence: Evidence) -> Section:
     """Each ablation's picture and table."""
-    parts = []
+    html = ""
     for folder in sorted((results / "ablations").glob("*")):
-        if (folder / "table.md").is_file():
-            parts.append(f"<h3>{escape(folder.name.replace('_', ' '))}</h3>")
-            alt = f"Curves of the variants of the ablation {folder.name}; the table has the values"
-            parts.append(_picture(folder / f"{folder.name}.png", alt))
-            parts.append(_markdown_in(folder / "table.md"))
-    if not parts:
-        return Section("ablations", "Ablations", missing="make ablation")
-    return Section("ablations", "Ablations", "".join(parts))
+        alt = f"Curves of the variants of the ablation {folder.name}; the table has the values"
+        if found := _picture_and_table(folder / f"{folder.name}.png", alt):
+            html += f"<h3>{escape(folder.name.replace('_', ' '))}</h3>{found}"
+    return _section("ablations", "Ablations", html, "make ablation")
 
 
 def step_sizes(results: Path, evidence: Evidence) -> Section:
@@ -266,12 +243,15 @@ def _made(figure: str, name: str, member: dict[str, Any]) -> list[str]:
     ]
 
 
-def _latest(folder: Path, name: str) -> Path | None:
-    """The budget drawn that went furthest, by the names of budgets."""
-    order = ["smoke", "laptop", "desktop", "paper"]
-    drawn = [path.parent for path in folder.glob(f"*/{name}")]
-    known = [path for path in drawn if path.name in order]
-    return max(known, key=lambda path: order.index(path.name)) if known else None
+def _section(name: str, title: str, html: str, command: str) -> Section:
+    """A section of `html`; where that is empty, one that `command` would make."""
+    return Section(name, title, html, missing="" if html else command)
+
+
+def _latest(folder: Path, name: str) -> Path:
+    """The folder of the furthest budget whose picture `name` is there."""
+    drawn = [folder / name for name in ("paper", "desktop", "laptop", "smoke")]
+    return next((path for path in drawn if (path / name).is_file()), folder)
 
 
 def _markdown(text: str) -> str:
@@ -283,6 +263,12 @@ def _markdown(text: str) -> str:
 
 def _markdown_in(path: Path) -> str:
     return _markdown(read_text(path, "make it again, or remove its folder"))
+
+
+def _picture_and_table(picture: Path, alt: str) -> str:
+    """A picture and the table next to it; nothing where there is no table."""
+    table = picture.with_name("table.md")
+    return _picture(picture, alt) + _markdown_in(table) if table.is_file() else ""
 
 
 def _details(summary: str, html: str) -> str:
