@@ -6,24 +6,26 @@ and weight prior, the running mean of the training bound, and evaluation.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from reproduce.algorithms.adagrad import Adagrad
-from reproduce.algorithms.compiled import CompiledStep
 from reproduce.algorithms.cuda_graphs import BlockGraph
 from reproduce.algorithms.schedule import BLOCK_STEPS
 from reproduce.common.errors import UserError
+from reproduce.common.lightning import pl
 from reproduce.data.images import ImageData
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.bounds import BOUNDS
 from reproduce.models.decoders import NoiseKind
 from reproduce.models.random_streams import generator
+
+if TYPE_CHECKING:
+    from reproduce.algorithms.compiled import CompiledStep
 
 EVALUATED_TRAINING_IMAGES = 10_000
 EVALUATION_BATCH = 1_000
@@ -178,6 +180,8 @@ class Algorithm(pl.LightningModule):
         Those of the warm-up are few, and have another step size, which is compiled in.
         """
         if self.static_step:
+            from reproduce.algorithms.compiled import CompiledStep  # torch's compilers take seconds
+
             what = f"the steps of {type(self).__name__}"
             self._compiled = CompiledStep(self._minibatch_step, self.device, threads, what)
 

@@ -7,6 +7,7 @@ many pixels are the same in all images and a density with a free variance on tho
 bound: training would diverge.
 """
 
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ def load_continuous(data_dir: Path | None = None) -> ImageData:
 
 
 def _levels() -> NDArray[np.uint8]:
-    from sklearn.datasets import load_digits  # slow to import, and only the stand-ins need it
-
-    pixels = np.asarray(load_digits(return_X_y=True)[0])
+    # What `sklearn.datasets.load_digits` reads; to import scikit-learn for it takes a second.
+    file = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+    pixels = np.loadtxt(str(file), delimiter=",")[:, :-1]  # the last column is the digit
     expected = (N_IMAGES, IMAGE_SHAPE[0] * IMAGE_SHAPE[1])
     if pixels.shape != expected:
         raise UserError(

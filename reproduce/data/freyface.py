@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from scipy.io import loadmat
 
 from reproduce.data.images import ImageData, random_split, sha256
 from reproduce.data.sources import ContentError, DataFile, locate
@@ -77,6 +76,8 @@ def decode(raw: bytes, n_images: int, checksum: str) -> UInt8[np.ndarray, "n_ima
     ContentError
         Where the bytes are anything else, or the transpose of `ff` has another SHA-256.
     """
+    from scipy.io import loadmat  # slow to import
+
     try:
         columns = loadmat(BytesIO(raw), variable_names=["ff"])["ff"]
     except KeyError as error:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
 
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_with
+from reproduce.common.lightning import CheckpointIO
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
 from reproduce.store.member_state import member_state, stack_states

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import pytorch_lightning as pl
 import torch
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
@@ -16,6 +15,7 @@ from reproduce.algorithms.base import Algorithm
 from reproduce.algorithms.schedule import BLOCK_STEPS, Chunks, marks
 from reproduce.common import cli
 from reproduce.common.errors import UserError
+from reproduce.common.lightning import pl
 from reproduce.common.machine import choose_device, prepare
 from reproduce.store.store import Store
 from reproduce.sweeps import launchers

@@ -11,18 +11,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from reproduce import data
 from reproduce.algorithms.base import Algorithm
 from reproduce.algorithms.schedule import Chunks, marks, rounded
 from reproduce.common import identity, plugins
 from reproduce.common.errors import UserError
+from reproduce.common.lightning import LightningEnvironment, SIGTERMException, pl
 from reproduce.common.machine import choose_device, device_name, prepare
 from reproduce.common.provenance import provenance
 from reproduce.data.images import ImageData

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pytorch_lightning.loggers import Logger
-
 from reproduce.common.errors import UserError
+from reproduce.common.lightning import Logger
 from reproduce.store.cell import Cell
 
 Mode = Literal["online", "offline"]
