@@ -26,6 +26,7 @@ from reproduce.experiments.likelihood import picture as figure2
 from reproduce.experiments.likelihood.comparison import compare_likelihoods
 from reproduce.experiments.likelihood.picture import LikelihoodPanel
 from reproduce.experiments.plan import remarks_on
+from reproduce.experiments.study import drawn
 
 EARLIER = "text"
 """The settings of manifests that name none."""
@@ -57,7 +58,7 @@ def redraw(folder: Path) -> Path:
     if curves.empty:
         raise UserError(f"{folder / 'curves.csv'} has no rows.")
     picture = draw(folder, name, curves, about)
-    write_json(folder / "manifest.json", {**about, "drawn": provenance()})
+    write_json(folder / "manifest.json", {**about, "drawn": drawn()})
     return picture
 
 

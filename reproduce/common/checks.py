@@ -51,6 +51,13 @@ def folder_name(name: str, value: Any) -> str:
     return str(value)
 
 
+def name_of(name: str, value: Any) -> str:
+    """Return `value` where it is a text of at least one letter."""
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{name} must be a name, not {shown(value)}.")
+    return value
+
+
 def texts(name: str, value: Any, example: str) -> list[str]:
     """Return a list of texts from a configuration as one, or raise `UserError`."""
     found: list[Any] = list(value) if isinstance(value, ListConfig) else [None]

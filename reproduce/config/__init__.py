@@ -10,24 +10,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from reproduce.common.checks import (
-    folder_name,
-    one_of,
-    shown,
-    whole_number,
-    yes_or_no,
-)
+from reproduce.common.checks import one_of
 from reproduce.common.errors import UserError
-from reproduce.common.machine import MOST_THREADS, choose_device
 from reproduce.config.overrides import check_overrides, compose_unchecked
-from reproduce.config.schema import checked
+from reproduce.config.schema import checked, setting
 from reproduce.data.registry import SPLITS
 from reproduce.store.cell import Cell
 from reproduce.training.job import Job
-from reproduce.training.tracking import MODES
-
-MOST_SEEDS = 1_000
-MOST_SAMPLES = 10**12  # four thousand times the paper's
 
 
 def compose_config(overrides: Sequence[str], primary: str = "config") -> DictConfig:
@@ -56,7 +45,7 @@ def cell_from(config: DictConfig) -> Cell:
         dataset=config.data.name,
         algorithm=algorithm.pop("name"),
         n_latent=model.pop("n_latent"),
-        n_train=whole_number("data.n_train", config.data.n_train),
+        n_train=setting(config, "data.n_train"),
         settings={"algorithm": algorithm, "model": model, **_split(config)},
     )
 
@@ -70,44 +59,35 @@ def _split(config: DictConfig) -> dict[str, str]:
 
 def job_from(config: DictConfig) -> Job:
     """Return the job that `config` describes: its cell, how far, how many seeds, and where."""
-    seeds = whole_number("seeds", config.seeds)
-    if seeds > MOST_SEEDS:
-        raise UserError(f"seeds is how many members to train, at most {MOST_SEEDS}, not {seeds}.")
-    threads = whole_number("threads", config.threads, most=MOST_THREADS)
-    choose_device(str(config.device))
-    one_of("tracking.mode", config.tracking.mode, MODES)
-    if config.tracking.mode != "off" and "folder" not in config.tracking:
+    mode = setting(config, "tracking.mode")
+    if mode != "off" and "folder" not in config.tracking:
         raise UserError(
-            f"tracking.mode={config.tracking.mode} needs a folder and a project; give "
-            f"tracking={config.tracking.mode} instead."
+            f"tracking.mode={mode} needs a folder and a project; give tracking={mode} instead."
         )
     if "folder" in config.tracking:
         tracking_places(config)
     workers(config)
     return Job(
         cell=cell_from(config),
-        seeds=tuple(range(seeds)),
-        samples=whole_number("samples", config.samples, most=MOST_SAMPLES),
+        seeds=tuple(range(setting(config, "seeds"))),
+        samples=setting(config, "samples"),
         store=runs_folder(config),
         data_dir=data_dir(config),
-        device=config.device,
-        threads=threads,
-        compiled=yes_or_no("compile", config.compile),
+        device=setting(config, "device"),
+        threads=setting(config, "threads"),
+        compiled=setting(config, "compile"),
         tracking={**_plain(config.tracking), "figure": config.figure.name},
     )
 
 
 def tracking_places(config: DictConfig) -> tuple[Path, str]:
     """The folder of W&B's runs, and their project."""
-    folder, project = config.tracking.folder, config.tracking.project
-    if not isinstance(project, str) or not project:
-        raise UserError(f"tracking.project must be a name, not {shown(project)}.")
-    return Path(folder_name("tracking.folder", folder)), project
+    return Path(setting(config, "tracking.folder")), setting(config, "tracking.project")
 
 
 def results_folder(config: DictConfig) -> Path:
     """Where all results go."""
-    return Path(folder_name("results", config.results))
+    return Path(setting(config, "results"))
 
 
 def runs_folder(config: DictConfig) -> Path:
@@ -120,9 +100,14 @@ def data_dir(config: DictConfig) -> str | None:
     return str(config.data.dir) if config.data.dir else None
 
 
+def trains(config: DictConfig) -> bool:
+    """Whether to train; otherwise a study is of what is there already."""
+    return setting(config, "train")
+
+
 def workers(config: DictConfig) -> int | None:
     """How many processes, None for as many as fit."""
-    return None if config.workers is None else whole_number("workers", config.workers)
+    return setting(config, "workers")
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

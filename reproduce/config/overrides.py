@@ -25,8 +25,6 @@ NO_GROUPS = ("hydra", "sweep")
 """Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
 LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")
 """Settings that name what a file of conf/ is, and would only mislabel curves and folders."""
-OPEN_SECTION = "figure.panels."
-"""Where settings may be added: `+figure.panels.mine=[...] budget.panels=mine`."""
 
 
 def check_overrides(
@@ -176,8 +174,6 @@ def _check_key(one: Override, settings: Mapping[str, Any], primary: str) -> None
 
 def _may_be_added(one: Override, settings: Mapping[str, Any]) -> bool:
     """Tell whether something reads a setting that is not in the configuration."""
-    if one.is_add() and one.key_or_group.startswith(OPEN_SECTION):
-        return True
     parent, _, name = one.key_or_group.rpartition(".")
     section = settings.get(parent)
     if isinstance(section, list):

@@ -1,16 +1,39 @@
-"""What each setting of a cell may be: checked here, once, before anything is built of it."""
+"""What each setting of a cell and of its job may be: checked once, before anything is built."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from reproduce.common.checks import number, one_of, share, whole_number, yes_or_no
+from omegaconf import DictConfig, OmegaConf
+
+from reproduce.common.checks import (
+    folder_name,
+    name_of,
+    number,
+    one_of,
+    share,
+    whole_number,
+    yes_or_no,
+)
+from reproduce.common.machine import MOST_THREADS, choose_device
 from reproduce.models.bounds import BOUNDS
 from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
 from reproduce.models.layers import ACTIVATIONS
+from reproduce.training.tracking import MODES
 
 Check = Callable[[str, Any], Any]
 _zero_or_more = partial(whole_number, least=0)
+MOST_SAMPLES = 10**12  # four thousand times the paper's
+
+
+def _processes(name: str, value: Any) -> int | None:
+    return None if value is None else whole_number(name, value)
+
+
+def _device(name: str, value: Any) -> str:
+    choose_device(str(value))
+    return value
+
 
 SETTINGS: Mapping[str, Check] = {
     "algorithm.step_size": number,
@@ -30,6 +53,19 @@ SETTINGS: Mapping[str, Check] = {
     "model.init.scheme": partial(one_of, options=SCHEMES),
     "model.init.std": partial(number, zero=True),
     "model.init.output_bias": partial(one_of, options=OUTPUT_BIASES),
+    "data.n_train": whole_number,
+    # Of the job.
+    "seeds": partial(whole_number, most=1_000),
+    "samples": partial(whole_number, most=MOST_SAMPLES),
+    "results": folder_name,
+    "train": yes_or_no,
+    "device": _device,
+    "threads": partial(whole_number, most=MOST_THREADS),
+    "compile": yes_or_no,
+    "workers": _processes,
+    "tracking.mode": partial(one_of, options=MODES),
+    "tracking.folder": folder_name,
+    "tracking.project": name_of,
 }
 """By dotted name. A user's own algorithm may lack some, and have others, which are its own to
 check."""
@@ -45,3 +81,8 @@ def checked(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[key] = SETTINGS[name](name, value) if name in SETTINGS else value
     return found
+
+
+def setting(config: DictConfig, name: str) -> Any:
+    """Return the setting with the dotted `name`, checked and in its type."""
+    return SETTINGS[name](name, OmegaConf.select(config, name))

@@ -5,19 +5,18 @@ results/<figure>/<budget>/. `reproduce train --cfg job` prints the settings to o
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from reproduce import config
-from reproduce.common import cli
-from reproduce.common.checks import one_of, yes_or_no
-from reproduce.common.errors import UserError
-from reproduce.common.files import ensure_writable
-from reproduce.common.provenance import provenance
+from rich.console import Console
+
+from reproduce.common.checks import one_of
+from reproduce.experiments import study
 from reproduce.experiments.bound import run as bound_figure
 from reproduce.experiments.images import run as image_figures
 from reproduce.experiments.likelihood import run as likelihood_figure
-from reproduce.experiments.plan import make_plan
-from reproduce.training import pool
-from reproduce.training.pool import report_divergence
+from reproduce.experiments.plan import Plan, make_plan
+from reproduce.experiments.study import Outcome
+from reproduce.training.pool import Divergence
 
 FINISH = {
     "figure1": bound_figure.finish,
@@ -32,31 +31,25 @@ CHECK = {"figure2": likelihood_figure.make_tasks}
 
 def main(overrides: Sequence[str]) -> int:
     """Make the figure that the command line asks for; return the exit status."""
-    arguments = list(overrides)
-    options = [argument for argument in arguments if argument.startswith("-")]
-    if options:
-        raise UserError(
-            f"A figure takes overrides such as budget=smoke and no options, so {options[0]!r} "
-            "cannot be given."
-        )
-    terminal = cli.console()
-    provenance()  # of the code that runs, should somebody edit it meanwhile
-    plan = make_plan(arguments, terminal)
-    one_of("figure.name", plan.settings.figure.name, FINISH)
+    return study.run(overrides, _checked_plan, _finish)
+
+
+def _checked_plan(overrides: list[str], terminal: Console) -> Plan:
+    plan = make_plan(overrides, terminal)
+    one_of("figure.name", plan.name, FINISH)
     if plan.name in CHECK:
         CHECK[plan.name](plan)
-    ensure_writable(plan.folder)
-    train = yes_or_no("train", plan.settings.train)
-    workers = config.workers(plan.settings)
-    diverged = pool.run(plan.jobs, workers, terminal) if train else pool.diverged(plan.jobs)
-    FINISH[plan.name](plan, diverged, terminal)
-    report_divergence(diverged, terminal)
-    terminal.print(f"Figure: {plan.path(f'{plan.name}.png')}", highlight=False)
+    return plan
+
+
+def _finish(plan: Plan, diverged: list[Divergence], terminal: Console) -> Outcome:
+    outcome = FINISH[plan.name](plan, diverged, terminal)
     lost = {
         job.cell.title
         for job in plan.jobs
         if sum(d.job.cell == job.cell for d in diverged) == len(job.seeds)
     }
-    if lost:
-        raise UserError(f"The figure lacks {', '.join(sorted(lost))}: all their members diverged.")
-    return 0
+    lacks = f"The figure lacks {', '.join(sorted(lost))}: all their members diverged."
+    about = {**plan.about, **outcome.about}
+    written = f"{plan.name}.png"
+    return replace(outcome, about=about, written=written, failure=lacks if lost else None)

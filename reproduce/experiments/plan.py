@@ -3,18 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from reproduce import config, data
 from reproduce.common.checks import whole_number
 from reproduce.common.errors import UserError
 from reproduce.data.fallback import substitute_missing
+from reproduce.experiments.study import Study
 from reproduce.training.job import Job
-from reproduce.training.loop import check_sizes
 
 DEFAULT_SETTINGS = "published"
 """A figure with other settings has a folder of its own, and says so."""
@@ -82,51 +81,28 @@ class PanelPlan:
         )
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(Study):
     """A figure's cells.
 
     Attributes
     ----------
-    settings
-        The composed configuration of the figure.
-    overrides
-        What it was composed from.
     budget
-        What the budget says about this figure.
-    jobs, panels
-        What to train, and where it is drawn.
+        What the figure makes of the budget.
+    panels
+        Where the jobs' curves are drawn.
     replaced
         From data sets that could not be had to their stand-ins.
     """
 
-    settings: DictConfig
-    overrides: tuple[str, ...]
     budget: DictConfig
-    jobs: list[Job]
     panels: list[PanelPlan]
     replaced: dict[str, str]
 
     @property
     def name(self) -> str:
-        """The figure's name, `figure1` or `figure2`."""
+        """The figure's name, such as `figure1`."""
         return str(self.settings.figure.name)
-
-    @property
-    def folder(self) -> Path:
-        """Where the figure goes."""
-        used = self.settings.settings.name
-        suffix = "" if used == DEFAULT_SETTINGS else f"-{used}"
-        return (
-            config.results_folder(self.settings)
-            / self.name
-            / f"{self.settings.budget.name}{suffix}"
-        )
-
-    def path(self, name: str) -> Path:
-        """The path of an output; a stand-in's says so in its name."""
-        stem, dot, suffix = name.partition(".")
-        return self.folder / (f"{stem}-digits{dot}{suffix}" if self.replaced else name)
 
     @property
     def title(self) -> str | None:
@@ -145,6 +121,20 @@ class Plan:
     def remarks(self) -> list[str]:
         """What has to be said below the figure."""
         return remarks_on(self.settings.settings.name, self.changed)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the figure's manifest says of its plan."""
+        budget = {**self.settings.budget, **self.budget}
+        return {
+            "figure": self.name,
+            "title": self.title,
+            "budget": OmegaConf.to_container(OmegaConf.create(budget), resolve=True),
+            "datasets": sorted({panel.dataset for panel in self.panels}),
+            "replaced": self.replaced,
+            "settings": str(self.settings.settings.name),
+            "changed_settings": self.changed,
+        }
 
 
 def remarks_on(settings: str, changed: Sequence[str]) -> list[str]:
@@ -177,8 +167,20 @@ def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
     if panels != wanted:
         jobs = _jobs(overrides, settings, budget, panels)
     _refuse_doubles(settings, jobs)
-    check_sizes(jobs)
-    return Plan(settings, tuple(overrides), budget, jobs, panels, replaced)
+    used_settings = str(settings.settings.name)
+    other = "" if used_settings == DEFAULT_SETTINGS else f"-{used_settings}"
+    return Plan(
+        settings=settings,
+        overrides=overrides,
+        jobs=jobs,
+        folder=config.results_folder(settings)
+        / settings.figure.name
+        / f"{settings.budget.name}{other}",
+        suffix="-digits" if replaced else "",
+        budget=budget,
+        panels=panels,
+        replaced=replaced,
+    )
 
 
 def _refuse_own_keys(overrides: Sequence[str], panels: Sequence[PanelPlan]) -> None:
@@ -196,7 +198,7 @@ def _refuse_own_keys(overrides: Sequence[str], panels: Sequence[PanelPlan]) -> N
 
 def _refuse_doubles(settings: DictConfig, jobs: Sequence[Job]) -> None:
     """Two curves of one name in one panel could not be told apart."""
-    by_size = settings.figure.get("budgets") is not None  # panels differ in N_train, too
+    by_size = settings.figure.name != "figure1"  # panels may differ in N_train, too
     seen: set[tuple[Any, ...]] = set()
     for cell in (job.cell for job in jobs):
         place = (cell.dataset, cell.n_latent, cell.n_train if by_size else None, cell.algorithm)
@@ -210,28 +212,17 @@ def _refuse_doubles(settings: DictConfig, jobs: Sequence[Job]) -> None:
 
 
 def _budget(settings: DictConfig) -> DictConfig:
-    """What the budget says about this figure: its own entry where it has budgets of its own."""
-    own = settings.figure.get("budgets")
-    if own is None:
-        return settings.budget
-    name = str(settings.budget.name)
-    if name not in own:
+    """What the figure makes of the budget."""
+    name, known = str(settings.budget.name), settings.figure.budgets
+    if name not in known:
         raise UserError(
-            f"{settings.figure.name} has no budget {name!r}; choose one of: {', '.join(own)}."
+            f"{settings.figure.name} has no budget {name!r}; choose one of: {', '.join(known)}."
         )
-    return own[name]
+    return known[name]
 
 
 def _panels(settings: DictConfig, budget: DictConfig) -> list[PanelPlan]:
-    if isinstance(budget.panels, ListConfig):
-        name, found = f"figure.budgets.{settings.budget.name}.panels", budget.panels
-    else:
-        known = settings.figure.panels
-        if budget.panels not in known:
-            raise UserError(
-                f"Unknown budget.panels {str(budget.panels)!r}; choose one of: {', '.join(known)}."
-            )
-        name, found = f"figure.panels.{budget.panels}", known[budget.panels]
+    name, found = f"figure.budgets.{settings.budget.name}.panels", budget.panels
     entries: list[Any] = list(found) if isinstance(found, ListConfig) else []
     return [PanelPlan.parse(name, entry) for entry in entries or [found]]
 
@@ -262,7 +253,8 @@ def _job(
     algorithm: str,
 ) -> Job:
     """One panel's cell of one algorithm; what the user overrides wins over the figure."""
-    own = [] if panel.samples is None else [f"samples={panel.samples}", f"seeds={budget.seeds}"]
+    own = [] if panel.samples is None else [f"samples={panel.samples}"]
+    own += [f"seeds={budget.seeds}"] if "seeds" in budget else []
     entry = settings.settings.step_size.get(f"{panel.dataset}_n{panel.n_train}", {})
     if algorithm in entry:
         own.append(f"algorithm.step_size={entry[algorithm]}")
@@ -285,7 +277,7 @@ def _snapshots(
     So one budget can follow another without training again.
     """
     marks: set[int] = set()
-    for other in (settings.figure.get("budgets") or {}).values():
+    for other in settings.figure.budgets.values():
         if "mark_every" not in other or not isinstance(other.panels, ListConfig):
             continue  # a figure that needs no likelihoods, or panels that are found wrong in time
         ends = [panel.get("samples") or limit for panel in other.panels if panel.data == dataset]
@@ -293,9 +285,3 @@ def _snapshots(
             own_end = limit if other is budget else max(ends)
             marks.update(mark for mark in marks_of(other, own_end) if mark <= limit)
     return tuple(sorted(marks))
-
-
-NOTHING_TO_DRAW = (
-    "There is no curve to draw: nothing has been trained (leave out train=false), or only further, "
-    "with marks beyond these samples (ask for more)."
-)

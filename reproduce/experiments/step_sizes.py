@@ -5,25 +5,22 @@ conf/step_sizes.yaml, where the configurations of the algorithms find it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from reproduce import config
-from reproduce.common import cli
 from reproduce.common.checks import numbers, texts
 from reproduce.common.errors import UserError
-from reproduce.common.files import ensure_writable, write_json, write_text, write_with
-from reproduce.common.provenance import provenance
+from reproduce.common.files import write_text
 from reproduce.config.overrides import CONF
-from reproduce.data.fallback import substitute_missing
+from reproduce.experiments import study
+from reproduce.experiments.study import Outcome, Study
 from reproduce.store.store import Store
-from reproduce.training import pool
-from reproduce.training.job import Job
+from reproduce.training.pool import Divergence
 
 HEADER = "# Written by `make step-sizes`; see results/reference/step_sizes/.\n"
 SCORES: dict[str, type] = {
@@ -31,25 +28,6 @@ SCORES: dict[str, type] = {
     "measure": str, "value": float,
 }  # fmt: skip
 """Columns of `step_sizes.csv`, a row a member."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One step size for one entry of conf/step_sizes.yaml and algorithm.
-
-    Attributes
-    ----------
-    entry
-        A data set, or a name for it with the sizes of an experiment.
-    measure
-        The curve whose last value counts.
-    job
-        The training that gives it.
-    """
-
-    entry: str
-    measure: str
-    job: Job
 
 
 def choose(scores: pd.DataFrame) -> pd.DataFrame:
@@ -73,49 +51,53 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
     return means.loc[best].reset_index(drop=True)
 
 
-def candidates(settings: DictConfig, overrides: Sequence[str]) -> list[Candidate]:
-    """Return the candidates of every entry and algorithm that the rule names."""
+def make(overrides: list[str], terminal: Console) -> Study:
+    """Name the candidates of every entry and algorithm of the rule."""
+    settings = config.compose_config(overrides)
     rule = settings.selection
-    return [
-        Candidate(
-            entry,
-            rule.measure[algorithm],
-            config.job_from(
-                config.compose_config(
-                    [
-                        "settings=text",  # the paper's rule is part of its text
-                        *overrides,
-                        *texts(f"the overrides of {entry}", wanted.overrides, "[data=mnist]"),
-                        f"algorithm={algorithm}",
-                        f"algorithm.step_size={step_size}",
-                        f"samples={samples}",
-                        f"seeds={rule.seeds}",
-                    ]
-                )
-            ),
-        )
-        for entry, wanted in rule.entries.items()
-        for algorithm, samples in wanted.samples.items()
-        for step_size in numbers("selection.candidates", rule.candidates, "[0.01,0.02,0.1]")
-    ]
+    jobs, labels = [], []
+    for entry, wanted in rule.entries.items():
+        given = texts(f"the overrides of {entry}", wanted.overrides, "[data=mnist]")
+        for algorithm, samples in wanted.samples.items():
+            for step_size in numbers("selection.candidates", rule.candidates, "[0.01,0.02,0.1]"):
+                composed = [
+                    "settings=text",  # the paper's rule is part of its text
+                    *overrides,
+                    *given,
+                    f"algorithm={algorithm}",
+                    f"algorithm.step_size={step_size}",
+                    f"samples={samples}",
+                    f"seeds={rule.seeds}",
+                ]
+                jobs.append(config.job_from(config.compose_config(composed)))
+                labels.append({"entry": str(entry), "measure": rule.measure[algorithm]})
+    if not jobs:
+        raise UserError("There is nothing to choose from: selection has no candidates or entries.")
+    return Study(
+        settings=settings,
+        overrides=overrides,
+        jobs=jobs,
+        folder=Path(rule.folder),
+        labels=labels,
+    )
 
 
-def read_scores(found: Sequence[Candidate]) -> pd.DataFrame:
+def read_scores(found: Study) -> pd.DataFrame:
     """Read each candidate's measure at its horizon from the store; NaN where one diverged."""
     rows = []
-    for candidate in found:
-        job = candidate.job
+    for job, labels in found.labelled():
+        entry, measure = labels["entry"], labels["measure"]
         for seed in job.seeds:
             curve = Store(job.store).curve(job.cell, seed)
-            curve = curve[(curve["split"] == candidate.measure) & (curve["samples"] >= job.samples)]
+            curve = curve[(curve["split"] == measure) & (curve["samples"] >= job.samples)]
             value = float(curve["value"].iloc[0]) if len(curve) else float("nan")
             step_size = job.cell.settings["algorithm"]["step_size"]
-            which = (candidate.entry, job.cell.algorithm, step_size, seed)
-            rows.append((*which, job.samples, candidate.measure, value))
+            which = (entry, job.cell.algorithm, step_size, seed)
+            rows.append((*which, job.samples, measure, value))
     return pd.DataFrame(rows, columns=list(SCORES))
 
 
-def _show(scores: pd.DataFrame, chosen: pd.DataFrame, terminal: Console) -> None:
+def _table(scores: pd.DataFrame, chosen: pd.DataFrame) -> Table:
     winners = set(zip(chosen["entry"], chosen["algorithm"], chosen["step_size"], strict=True))
     table = Table(title="At the horizon, nats a training datapoint")
     for name in ("entry", "algorithm", "measure"):
@@ -135,7 +117,7 @@ def _show(scores: pd.DataFrame, chosen: pd.DataFrame, terminal: Console) -> None
             "" if diverged else _nats(values.min()),
             "*" if key in winners else "",
         )
-    terminal.print(table)
+    return table
 
 
 def _nats(value: float) -> str:
@@ -144,31 +126,23 @@ def _nats(value: float) -> str:
 
 def main(overrides: Sequence[str]) -> int:
     """Train the candidates, choose, and write the choice; return the exit status."""
-    terminal = cli.console()
-    provenance()  # of the code that runs, should somebody edit it meanwhile
-    settings = config.compose_config(overrides)
-    found = candidates(settings, overrides)
-    if not found:
-        raise UserError("There is nothing to choose from: selection has no candidates or entries.")
-    jobs = [candidate.job for candidate in found]
-    datasets = dict.fromkeys(job.cell.dataset for job in jobs)
-    substitute_missing(datasets, config.data_dir(settings), "error", terminal)
-    ensure_writable(config.runs_folder(settings))
-    pool.run(jobs, config.workers(settings), terminal)
+    return study.run(overrides, make, finish)
+
+
+def finish(found: Study, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
+    """Choose, and write the choice to conf/step_sizes.yaml."""
     scores = read_scores(found)
     chosen = choose(scores)
-    _show(scores, chosen, terminal)
-
     current = OmegaConf.to_container(config.compose_config([]).step_sizes)
     assert isinstance(current, dict)
     for row in chosen.itertuples():
         current.setdefault(str(row.entry), {})[str(row.algorithm)] = row.step_size
     body = OmegaConf.to_yaml(OmegaConf.create({"step_sizes": current}))
     write_text(CONF / "step_sizes.yaml", HEADER + body)
-    folder = Path(settings.selection.folder)
-    write_with(folder / "step_sizes.csv", lambda path: scores.to_csv(path, index=False))
-    rule = OmegaConf.to_container(settings.selection, resolve=True)
-    outcome = {"rule": rule, "chosen": chosen.to_dict("records"), "provenance": provenance()}
-    write_json(folder / "manifest.json", outcome)
-    terminal.print(f"Written: {CONF / 'step_sizes.yaml'} and {folder}", highlight=False)
-    return 0
+    terminal.print(f"Written: {CONF / 'step_sizes.yaml'}", highlight=False)
+    rule = OmegaConf.to_container(found.settings.selection, resolve=True)
+    return Outcome(
+        tables={"step_sizes.csv": scores},
+        about={"rule": rule, "chosen": chosen.to_dict("records")},
+        shown=_table(scores, chosen),
+    )

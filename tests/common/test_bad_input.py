@@ -117,7 +117,7 @@ WRONG_ANYWHERE = {
     "seeds=0": "seeds must be a whole number greater than zero, not 0.",
     "seeds=-1": "not -1.",
     "seeds=two": "not 'two'.",
-    "seeds=1e6": "seeds is how many members to train, at most 1000",
+    "seeds=1e6": "seeds must be at most 1000",
     "samples=0": "samples must be a whole number greater than zero, not 0.",
     "threads=0": "threads must be a whole number greater than zero, not 0.",
     "workers=0": "workers must be a whole number greater than zero, not 0.",
@@ -162,7 +162,7 @@ WRONG_FOR_A_FIGURE = {
     "algorithm=aevb": "A figure sets data, algorithm and model.n_latent",
     "model.n_latent=3": "A figure sets data, algorithm and model.n_latent",
     "figure=figure9": "Unknown figure 'figure9'; choose one of: figure1, figure2, manifolds,",
-    "budget.panels=mine": "Unknown budget.panels 'mine'; choose one of: paper, digits.",
+    "figure.budgets.smoke.panels=mine": "figure.budgets.smoke.panels must be a list such as",
     "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, mcem,",
     "figure.algorithms=aevb": "figure.algorithms must be a list such as [aevb,wake_sleep]",
     f"{PANELS}[]": "must be a list such as",
@@ -426,7 +426,7 @@ def test_a_job_that_fails_is_noticed_while_others_report():
     failed, training = Future(), Future()
     failed.set_exception(UserError("It failed."))
     with pytest.raises(UserError, match="It failed"):
-        pool._follow({failed: 1, training: 0}, Busy(), [report], lambda number: None)
+        pool._follow({failed: 1, training: 0}, Busy(), [report], lambda _, future: future.result())
 
 
 @pytest.mark.slow

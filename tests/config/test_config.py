@@ -76,8 +76,6 @@ def test_every_other_choice_composes(group):
         for dataset in GROUPS["data"]:
             composed = config.compose_config([f"{group}={name}", f"data={dataset}"])
             made = config.job_from(composed)
-            panels = composed.figure.get("panels") or {composed.budget.panels}
-            assert composed.budget.panels in panels
             assert made.samples == composed.budget.samples[dataset]
             assert made.seeds == tuple(range(composed.budget.seeds))
             assert made.tracking["mode"] in ("off", "offline", "online")
@@ -87,8 +85,7 @@ def test_every_panel_and_algorithm_of_every_figure_is_there():
     for name in GROUPS["figure"]:
         figure = config.compose_config([f"figure={name}"]).figure
         assert set(figure.algorithms) <= set(GROUPS["algorithm"])
-        own = [budget.panels for budget in figure.get("budgets", {}).values()]
-        found = [panel for panels in own or figure.panels.values() for panel in panels]
+        found = [panel for budget in figure.budgets.values() for panel in budget.panels]
         assert {panel.data for panel in found} <= set(GROUPS["data"])
         assert len(found) > 3
 
@@ -156,7 +153,7 @@ def test_the_id_does_not_differ_with_anything_else(tmp_path):
         "data.fallback=error",
         "algorithm.batch_size=1e2",
         "model.n_latent=10.0",
-        "+figure.panels.mine=[{data:digits,n_latent:2}]",
+        "figure.budgets.laptop.panels=[{data:digits,n_latent:2}]",
     ):
         assert cell_id(*PINNED, override) == cell_id(*PINNED), override
 

@@ -7,58 +7,36 @@ results/ablations/<name>/.
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
 
 from reproduce import config
 from reproduce.analysis.comparison import FIGURE2_SPLITS, compare, published_value
 from reproduce.analysis.curves import mean_over, value_at
 from reproduce.analysis.published import load_published
-from reproduce.common import cli
 from reproduce.common.checks import shown, texts
 from reproduce.common.errors import UserError
-from reproduce.common.files import ensure_writable, write_json, write_text, write_with
 from reproduce.common.markdown import aligned, nats, or_blank
 from reproduce.common.names import algorithm_name, dataset_name, short_number
-from reproduce.common.provenance import provenance
-from reproduce.data.fallback import substitute_missing
+from reproduce.experiments import study
 from reproduce.experiments.ablation import picture as drawing
-from reproduce.experiments.plan import NOTHING_TO_DRAW
-from reproduce.store.store import Store
-from reproduce.training import pool
+from reproduce.experiments.study import NOTHING_TO_DRAW, Outcome, Study
 from reproduce.training.job import Job
-from reproduce.training.loop import last_mark
-from reproduce.training.pool import report_divergence
+from reproduce.training.pool import Divergence
 
 OWN = ("data", "algorithm", "model.n_latent", "train")
 """Settings that would be ignored."""
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One cell of an ablation.
-
-    Attributes
-    ----------
-    name
-        What varies, for a reader.
-    job
-        The training.
-    """
-
-    name: str
-    job: Job
-
-
-def variants(settings: DictConfig, overrides: Sequence[str]) -> list[Variant]:
-    """Return every variant of every panel."""
+def variants(settings: DictConfig, overrides: Sequence[str]) -> list[tuple[str, Job]]:
+    """Return every variant of every panel: its name, and the training."""
     about = settings.ablation
     panels, changed = _panels(about.panels), _changes(about.variants)
     return [
-        Variant(
+        (
             name,
             config.job_from(
                 config.compose_config(
@@ -105,25 +83,14 @@ def _changes(given: Any) -> dict[str, list[str]]:
     }
 
 
-def collect(found: Sequence[Variant]) -> pd.DataFrame:
-    """Read the curves of all variants, with a column `variant`; one without a point has no row."""
-    frames = [
-        Store(v.job.store).curves(v.job.cell, v.job.seeds, last_mark(v.job)).assign(variant=v.name)
-        for v in found
-    ]
-    # Beside a frame without rows pandas knows no types.
-    numbers = {"n_latent": int, "n_train": int, "seed": int, "samples": int, "value": float}
-    return pd.concat(frames, ignore_index=True).astype(numbers)
-
-
-def without_points(found: Sequence[Variant], curves: pd.DataFrame) -> str:
+def without_points(ablation: Study, curves: pd.DataFrame) -> str:
     """Name the variants that no curve is of, in a sentence; empty where there are none."""
     keys = ["dataset", "n_latent", "algorithm", "variant"]
     known = set(curves[keys].itertuples(index=False, name=None))
     lost = [
-        f"{v.job.cell.title}, {v.name}"
-        for v in found
-        if (v.job.cell.dataset, v.job.cell.n_latent, v.job.cell.algorithm, v.name) not in known
+        f"{job.cell.title}, {labels['variant']}"
+        for job, labels in ablation.labelled()
+        if (job.cell.dataset, job.cell.n_latent, job.cell.algorithm, labels["variant"]) not in known
     ]
     return f"Diverged before the first mark: {'; '.join(lost)}." if lost else ""
 
@@ -228,9 +195,11 @@ def _range(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Train what is missing of an ablation, and write and print its outcome."""
-    overrides = list(arguments)
-    terminal = cli.console()
-    provenance()  # of the code that runs, should somebody edit it meanwhile
+    return study.run(arguments, make, finish)
+
+
+def make(overrides: list[str], terminal: Console) -> Study:
+    """Name the trainings of the ablation that the command line asks for."""
     settings = config.compose_config(overrides)
     for override in overrides:
         if override.partition("=")[0].lstrip("+~") in OWN:
@@ -242,47 +211,35 @@ def main(arguments: Sequence[str]) -> int:
     found = variants(settings, overrides)
     if not found:
         raise UserError("The ablation has no panels or no variants, so there is nothing to train.")
-    jobs = [variant.job for variant in found]
-    datasets = dict.fromkeys(job.cell.dataset for job in jobs)
-    substitute_missing(datasets, config.data_dir(settings), "error", terminal)
     name = str(settings.ablation.name)
     if not re.fullmatch(r"\w+", name):
         raise UserError(
             f"ablation.name may have letters, digits and underscores, not {shown(name)}."
         )
-    folder = config.results_folder(settings) / "ablations" / name
-    ensure_writable(folder)
-    diverged = pool.run(jobs, config.workers(settings), terminal)
-    curves = collect(found)
+    return Study(
+        settings=settings,
+        overrides=overrides,
+        jobs=[job for _, job in found],
+        folder=config.results_folder(settings) / "ablations" / name,
+        labels=[{"variant": variant} for variant, _ in found],
+    )
+
+
+def finish(ablation: Study, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
+    """Collect the curves, and compare the variants with each other and the published curves."""
+    curves = ablation.curves()
     if curves.empty:
-        report_divergence(diverged, terminal)
         raise UserError(
             "All members diverged; try smaller step sizes." if diverged else NOTHING_TO_DRAW
         )
-    write_with(folder / "curves.csv", lambda path: curves.to_csv(path, index=False))
-    comparison = compared(curves)
-    write_with(folder / "comparison.csv", lambda path: comparison.to_csv(path, index=False))
-    drawing.draw(curves, load_published("figure2"), folder / name)
+    about = ablation.settings.ablation
     tables = [markdown(curves)]
-    if settings.ablation.get("first_points"):
+    if about.get("first_points"):
         tables.append(first_points(curves))
-    text = "\n\n".join(filter(None, [*tables, without_points(found, curves)]))
-    write_text(folder / "table.md", text + "\n")
-    about = {
-        "ablation": OmegaConf.to_container(settings.ablation, resolve=True),
-        "drawn": provenance(),
-        "diverged": [{"cell": d.job.cell.id, "seed": d.seed, "at": d.samples} for d in diverged],
-        "cells": [
-            {
-                "variant": v.name,
-                "id": v.job.cell.id,
-                "members": [Store(v.job.store).manifest(v.job.cell, s) for s in v.job.seeds],
-            }
-            for v in found
-        ],
-    }
-    write_json(folder / "manifest.json", about)
-    report_divergence(diverged, terminal)
-    terminal.print(text, highlight=False)
-    terminal.print(f"Written: {folder}", highlight=False)
-    return 0
+    text = "\n\n".join(filter(None, [*tables, without_points(ablation, curves)]))
+    return Outcome(
+        tables={"curves.csv": curves, "comparison.csv": compared(curves), "table.md": text},
+        about={"ablation": OmegaConf.to_container(about, resolve=True)},
+        draw=lambda: drawing.draw(curves, load_published("figure2"), ablation.path(about.name)),
+        shown=text,
+    )

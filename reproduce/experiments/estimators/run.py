@@ -19,13 +19,12 @@ from rich.console import Console
 from torch import Tensor
 
 from reproduce import config
-from reproduce.common import cli
-from reproduce.common.files import ensure_writable, write_json, write_text, write_with
 from reproduce.common.machine import available_cores, prepare
 from reproduce.common.markdown import aligned
-from reproduce.common.provenance import provenance
 from reproduce.data.fallback import substitute_missing
+from reproduce.experiments import study
 from reproduce.experiments.estimators.targets import targets
+from reproduce.experiments.study import Outcome, Study
 from reproduce.likelihood.ais import Ais, bidirectional, simulate
 from reproduce.likelihood.evaluate import Question, points
 from reproduce.likelihood.exact import LinearGaussian, Square
@@ -35,9 +34,9 @@ from reproduce.likelihood.quadrature import MOST_LATENT, Quadrature
 from reproduce.likelihood.target import Estimate, Estimator, Target
 from reproduce.store.load import load_snapshots
 from reproduce.store.store import Store
-from reproduce.training import pool
 from reproduce.training.job import Job
 from reproduce.training.loop import last_mark
+from reproduce.training.pool import Divergence
 
 FOLDER = Path("results/reference/estimators")
 STAND_IN_FOLDER = Path("results/estimators")
@@ -183,14 +182,14 @@ def trained_target(job: Job) -> Target:
     return Target.of(model.requires_grad_(False))
 
 
-def make_jobs(overrides: Sequence[str], terminal: Console) -> tuple[dict[str, Job], str | None]:
-    """What has to be trained for parts (c) and (d); on the digits where MNIST cannot be had."""
+def make(overrides: list[str], terminal: Console) -> Study:
+    """Name what has to be trained for parts (c) and (d); on the digits where there is no MNIST."""
     settings = config.compose_config(overrides)
     used = substitute_missing(
         ["mnist"], config.data_dir(settings), settings.data.fallback, terminal
     )["mnist"]
     sizes = {"n1000": 1000, "n50000": 50_000 if used == "mnist" else 1500}
-    jobs = {}
+    jobs, labels = [], []
     for name, (entry, n_latent, samples) in MODELS.items():
         step_size = settings.step_sizes[f"mnist_{entry}"].aevb
         job = config.job_from(
@@ -201,9 +200,10 @@ def make_jobs(overrides: Sequence[str], terminal: Console) -> tuple[dict[str, Jo
                  f"algorithm.step_size={step_size}", f"samples={samples}"]
             )
         )  # fmt: skip
-        label = name if used == "mnist" else f"{used}: {name}"
-        jobs[label] = replace(job, snapshots=(samples,))
-    return jobs, config.data_dir(settings)
+        jobs.append(replace(job, snapshots=(samples,)))
+        labels.append({"model": name if used == "mnist" else f"{used}: {name}"})
+    folder = FOLDER if used == "mnist" else STAND_IN_FOLDER
+    return Study(settings=settings, overrides=overrides, jobs=jobs, folder=folder, labels=labels)
 
 
 def markdown(rows: Iterable[dict[str, Any]]) -> str:
@@ -220,34 +220,23 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
 
 def main(overrides: Sequence[str]) -> int:
     """Train what is missing, validate, write and print; return the exit status."""
-    terminal = cli.console()
-    made = provenance()
-    jobs, data_dir = make_jobs(overrides, terminal)
-    on_mnist = {job.cell.dataset for job in jobs.values()} == {"mnist"}
-    folder = FOLDER if on_mnist else STAND_IN_FOLDER
-    ensure_writable(folder)
-    pool.run(list(jobs.values()), None, terminal)
+    return study.run(overrides, make, finish)
+
+
+def finish(trained: Study, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
+    """Validate all estimators."""
+    jobs = {labels["model"]: job for job, labels in trained.labelled()}
     threads = available_cores()
     prepare(threads)
-    torch.set_grad_enabled(False)
-    points_table = known_models(terminal) + trained_models(jobs, data_dir, terminal)
-    gap_table = gaps(jobs, terminal)
-    frames = {"errors": pd.DataFrame(points_table), "bdmc": pd.DataFrame(gap_table)}
-    for name, frame in frames.items():
-        path = folder / f"{name}.csv"
-        write_with(path, lambda temporary, frame=frame: frame.to_csv(temporary, index=False))
-    goals = targets(frames["errors"], frames["bdmc"])
-    text = f"{markdown(goals)}\n\n{markdown(points_table)}\n\n{markdown(gap_table)}\n"
-    write_text(folder / "tables.md", text)
-    manifest = {
-        "overrides": [given for given in overrides if not given.startswith(PLACES)],
-        "threads": threads,
-        "cells": [
-            {"id": job.cell.id, "manifest": Store(job.store).manifest(job.cell, 0)}
-            for job in jobs.values()
-        ],
-        **made,
-    }
-    write_json(folder / "manifest.json", manifest)
-    terminal.print(text, markup=False, highlight=False)
-    return 0
+    with torch.no_grad():
+        errors_table = known_models(terminal)
+        errors_table += trained_models(jobs, config.data_dir(trained.settings), terminal)
+        gap_table = gaps(jobs, terminal)
+    found, bdmc = pd.DataFrame(errors_table), pd.DataFrame(gap_table)
+    given = [one for one in trained.overrides if not one.startswith(PLACES)]
+    text = "\n\n".join(map(markdown, (targets(found, bdmc), errors_table, gap_table)))
+    return Outcome(
+        tables={"errors.csv": found, "bdmc.csv": bdmc, "tables.md": text},
+        about={"overrides": given, "threads": threads},
+        shown=text,
+    )

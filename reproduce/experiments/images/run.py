@@ -11,12 +11,11 @@ from torch import Tensor
 
 from reproduce import data
 from reproduce.common.errors import UserError
-from reproduce.common.files import write_json
 from reproduce.common.names import algorithm_name, dataset_name, short_number
 from reproduce.data.images import ImageData
 from reproduce.experiments.images.picture import Grid, draw_grids, draw_rows
 from reproduce.experiments.plan import Plan
-from reproduce.experiments.plan_manifest import manifest
+from reproduce.experiments.study import Outcome
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.random_streams import generator
 from reproduce.store.load import load_members, trains_encoder
@@ -30,7 +29,7 @@ SAMPLES_SIDE = 10
 N_RECONSTRUCTED = 12
 
 
-def finish_manifolds(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> None:
+def finish_manifolds(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
     """Draw Figure 4: each model's decoded grid over its two latent dimensions."""
     grids, far = [], []
     for job, model, images, samples in _models(plan, terminal):
@@ -45,12 +44,14 @@ def finish_manifolds(plan: Plan, diverged: Sequence[Divergence], terminal: Conso
         "Means of p(x|z) for z at the inverse Gaussian CDF of a regular grid on the unit square, "
         f"as in Figure 4 of Kingma & Welling (2013). {'; '.join(far)}."
     )
-    draw_grids(grids, plan.path("manifolds"), footnote=footnote, title=plan.title)
-    paper = "Figure 4 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
-    write_json(plan.path("manifest.json"), manifest(plan, paper, diverged))
+    return Outcome(
+        tables={},
+        about={"paper": "Figure 4 of Kingma & Welling 2013 (arXiv 1312.6114v10)"},
+        draw=lambda: draw_grids(grids, plan.path("manifolds"), footnote=footnote, title=plan.title),
+    )
 
 
-def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> None:
+def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
     """Draw Figure 5, random samples; and reconstructions of test images."""
     grids, rows, far = [], [], []
     for job, model, images, samples in _models(plan, terminal):
@@ -69,21 +70,24 @@ def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console
             rows.append(Grid(f"$N_z$ = {job.cell.n_latent}{which}", made, len(x)))
         far.append(f"N_z = {job.cell.n_latent}{which}: {short_number(samples)}")
     trained = f"Training samples evaluated: {'; '.join(far)}."
-    draw_grids(
-        grids,
-        plan.path("samples"),
-        footnote="Means of p(x|z) for z drawn from the prior, as in Figure 5 of Kingma & Welling "
-        f"(2013). {trained}",
-        title=plan.title,
-    )
-    draw_rows(
-        rows,
-        plan.path("reconstructions"),
-        footnote=f"The first test images, and means of p(x|z) at the mean of q(z|x). {trained}",
-        title=plan.title,
-    )
-    paper = "Figure 5 of Kingma & Welling 2013 (arXiv 1312.6114v10)"
-    write_json(plan.path("manifest.json"), manifest(plan, paper, diverged))
+
+    def draw() -> None:
+        draw_grids(
+            grids,
+            plan.path("samples"),
+            footnote="Means of p(x|z) for z drawn from the prior, as in Figure 5 of Kingma & "
+            f"Welling (2013). {trained}",
+            title=plan.title,
+        )
+        draw_rows(
+            rows,
+            plan.path("reconstructions"),
+            footnote=f"The first test images, and means of p(x|z) at the mean of q(z|x). {trained}",
+            title=plan.title,
+        )
+
+    about = {"paper": "Figure 5 of Kingma & Welling 2013 (arXiv 1312.6114v10)"}
+    return Outcome(tables={}, about=about, draw=draw)
 
 
 def _algorithm(plan: Plan, job: Job) -> str:

@@ -23,12 +23,12 @@ from reproduce import data
 from reproduce.algorithms.base import EVALUATED_TRAINING_IMAGES
 from reproduce.common import cli
 from reproduce.common.errors import UserError
-from reproduce.common.files import write_json, write_text, write_with
+from reproduce.common.files import write_json
 from reproduce.common.markdown import aligned
 from reproduce.common.names import algorithm_name, dataset_name, short_number
-from reproduce.common.provenance import provenance
 from reproduce.data.images import ImageData
 from reproduce.experiments.latent import picture as latent
+from reproduce.experiments.study import drawn, write_table
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.bounds import BOUNDS, Bound, sgvb_b
 from reproduce.models.random_streams import generator
@@ -193,11 +193,11 @@ def main(arguments: Sequence[str]) -> int:
     members, dimensions = diagnose_store(results, given["data_dir"] or None, terminal)
     folder = results / "diagnostics"
     table = markdown(members)
-    write_with(folder / "diagnostics.csv", lambda path: members.to_csv(path, index=False))
-    write_with(folder / "kl.csv", lambda path: dimensions.to_csv(path, index=False))
-    write_text(folder / "table.md", table + "\n")
+    tables = {"diagnostics.csv": members, "kl.csv": dimensions, "table.md": table}
+    for name, content in tables.items():
+        write_table(folder / name, content)
     latent.draw(dimensions, folder / "kl")
-    about = {"made": provenance(), "cells": json.loads(members.to_json(orient="records"))}
+    about = {"drawn": drawn(), "cells": json.loads(members.to_json(orient="records"))}
     write_json(folder / "manifest.json", about)
     terminal.print(table, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)

@@ -13,7 +13,6 @@ from reproduce.algorithms.schedule import rounded
 from reproduce.analysis.published import load_published
 from reproduce.common.checks import numbers, whole_number
 from reproduce.common.errors import UserError
-from reproduce.common.files import write_json, write_with
 from reproduce.common.machine import available_cores, choose_device, prepare
 from reproduce.common.names import algorithm_name
 from reproduce.experiments.likelihood import picture as figure2
@@ -24,7 +23,7 @@ from reproduce.experiments.likelihood.comparison import (
 )
 from reproduce.experiments.likelihood.picture import LikelihoodPanel
 from reproduce.experiments.plan import Plan, marks_of
-from reproduce.experiments.plan_manifest import manifest
+from reproduce.experiments.study import Outcome
 from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
 from reproduce.store.load import snapshots_of
@@ -71,53 +70,44 @@ class Task:
         return [seed for seed in seeds if seed in have]
 
 
-def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> None:
-    """Estimate what is missing; write figure, estimates, comparison and manifest."""
+def finish(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
+    """Estimate what is missing, and compare it with the published curves."""
     tasks = make_tasks(plan)
     missing = answer(tasks, plan, terminal)
     found = collect(tasks)
-    training = pd.concat(
-        [Store(job.store).curves(job.cell, job.seeds, last_mark(job)) for job in plan.jobs]
-    )
     published = load_published("figure3")
     drawn = tasks[0].estimator.name
     comparison = compare_likelihoods(found, published, drawn)
-    for name, frame in (
-        ("curves.csv", found[CURVE_COLUMNS]),
-        ("estimates.csv", found),
-        ("training.csv", training),
-        ("comparison.csv", comparison),
-    ):
-        write_with(plan.path(name), lambda path, frame=frame: frame.to_csv(path, index=False))
-    remarks = [
-        *plan.remarks,
-        *_few_iterations(plan.jobs),
-        *_untrusted(found[found["estimator"] == drawn], drawn),
-    ]
-    figure2.draw(
-        found[found["estimator"] == drawn],
-        published,
-        list(
-            dict.fromkeys(
-                LikelihoodPanel(cell.dataset, cell.n_latent, cell.n_train)
-                for cell in (job.cell for job in plan.jobs)
-            )
-        ),
-        plan.path("figure2"),
-        title=plan.title,
-        footnote=" ".join(remarks),
-    )
-    used = {task.estimator.digest: task.estimator for task in tasks}
-    about = {
-        "estimators": {e.name: {"settings": e.settings, "digest": d} for d, e in used.items()},
-        "missing_snapshots": missing,
-        "remarks": " ".join(remarks) or None,
-    }
-    write_json(plan.path("manifest.json"), {**manifest(plan, PAPER, diverged), **about})
+    curves = found[found["estimator"] == drawn]
+    remarks = [*plan.remarks, *_few_iterations(plan.jobs), *_untrusted(curves, drawn)]
     for remark in remarks:
         terminal.print(remark, style="yellow", highlight=False)
-    if not comparison.empty:
-        terminal.print(markdown_likelihood_table(comparison), highlight=False)
+    cells = [job.cell for job in plan.jobs]
+    panels = dict.fromkeys(LikelihoodPanel(c.dataset, c.n_latent, c.n_train) for c in cells)
+    used = {task.estimator.digest: task.estimator for task in tasks}
+    return Outcome(
+        tables={
+            "curves.csv": found[CURVE_COLUMNS],
+            "estimates.csv": found,
+            "training.csv": plan.curves(),
+            "comparison.csv": comparison,
+        },
+        about={
+            "paper": PAPER,
+            "estimators": {e.name: {"settings": e.settings, "digest": d} for d, e in used.items()},
+            "missing_snapshots": missing,
+            "remarks": " ".join(remarks) or None,
+        },
+        draw=lambda: figure2.draw(
+            curves,
+            published,
+            list(panels),
+            plan.path("figure2"),
+            title=plan.title,
+            footnote=" ".join(remarks),
+        ),
+        shown="" if comparison.empty else markdown_likelihood_table(comparison),
+    )
 
 
 def make_tasks(plan: Plan) -> list[Task]:

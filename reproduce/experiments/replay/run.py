@@ -41,7 +41,7 @@ def main(overrides: Sequence[str]) -> int:
     with terminal.status("log p(x) of untrained models (some minutes)"):
         untrained = likelihoods.replay(place)
     terminal.print(_likelihood_table(untrained), highlight=False, soft_wrap=True)
-    write_json(folder / "manifest.json", provenance())
+    write_json(folder / "manifest.json", {"drawn": provenance()})
     _write(misses, folder / "misses.csv")
     _write(untrained, folder / "likelihoods.csv")
 
@@ -70,7 +70,8 @@ def _kept(folder: Path) -> pd.DataFrame:
     now = provenance()
     if not table.exists() or not manifest.exists() or now["git"]["dirty"]:
         return pd.DataFrame()
-    if read_json(manifest, f"delete the folder {folder}").get("git") != now["git"]:
+    about = read_json(manifest, f"delete the folder {folder}")
+    if about.get("drawn", {}).get("git") != now["git"]:
         return pd.DataFrame()
     frame = pd.read_csv(table)
     return frame[frame["part"] == "first_hook"]

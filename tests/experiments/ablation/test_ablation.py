@@ -41,7 +41,8 @@ def test_variants_are_cells_of_their_own(tmp_path, capsys):
     (tmp_path / "runs").rename(tmp_path / "lost")
     assert redraw.main([f"folder={folder}"]) == 0  # from the curves alone
     assert (folder / "initial_scale_smoke.png").read_bytes() == before
-    assert json.loads((folder / "manifest.json").read_text()) == manifest
+    again = json.loads((folder / "manifest.json").read_text())
+    assert {**again, "drawn": 0} == {**manifest, "drawn": 0}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS.glob("*.yaml")))
@@ -49,8 +50,8 @@ def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
     settings = config.compose_config([f"ablation={name}"])
     found = ablation.variants(settings, [])
     assert len(found) == len(settings.ablation.panels) * len(settings.ablation.variants)
-    for variant in found:
-        cell = variant.job.cell
+    for variant, job in found:
+        cell = job.cell
         figure1 = config.cell_from(
             config.compose_config(
                 [f"settings={settings.ablation.settings}", f"data={cell.dataset}",
@@ -58,7 +59,7 @@ def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
                  f"model.n_latent={cell.n_latent}"]
             )
         )  # fmt: skip
-        assert (cell.id == figure1.id) == ("default" in variant.name)
+        assert (cell.id == figure1.id) == ("default" in variant)
 
 
 def test_what_is_no_ablation_is_not_redrawn(tmp_path):
