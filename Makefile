@@ -12,7 +12,7 @@ FIGURE2_ESTIMATOR ?= quadrature
 SELECTION ?= figure1
 ABLATION ?= initial_scale
 SWEEP ?= algorithm=aevb,wake_sleep model.n_latent=2,5,10 data=digits
-LAUNCHER ?= joblib
+LAUNCHER ?=
 RESULTS ?= results
 MINUTES ?= 25
 PIP_ARGS ?=
@@ -71,8 +71,8 @@ step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (defa
 ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), see conf/ablation
 	$(PY) -m reproduce ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
-sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.n_latent=3,5' LAUNCHER=joblib|basic|submitit_local|...
-	$(PY) -m reproduce sweep hydra/launcher=$(LAUNCHER) $(OVERRIDES) $(SWEEP)
+sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.n_latent=3,5' LAUNCHER=submitit_slurm|ray|joblib|...
+	$(PY) -m reproduce sweep $(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) $(OVERRIDES) $(SWEEP)
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m reproduce estimators $(ARGS)

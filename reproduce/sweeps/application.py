@@ -68,13 +68,18 @@ def job_with_data(
     return settings, job
 
 
+def check_folders(job: Job) -> None:
+    """Find out before training whether its folders can be written to."""
+    ensure_writable(job.store)
+    if job.tracking["mode"] != "off":
+        ensure_writable(Path(job.tracking["folder"]), "tracking.folder")
+
+
 def _train(settings: DictConfig, overrides: list[str], cores: int | None = None) -> None:
     """Train with as many processes as `cores` allow, or as this machine has where that is None."""
     terminal = cli.console()
     settings, job = job_with_data(settings, overrides, terminal)
-    ensure_writable(job.store)
-    if job.tracking["mode"] != "off":
-        ensure_writable(Path(job.tracking["folder"]), "tracking.folder")
+    check_folders(job)
     workers = config.workers(settings)
     if workers is None and cores is not None:
         workers = cores // job.threads or 1

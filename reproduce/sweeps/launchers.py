@@ -21,6 +21,8 @@ from reproduce.common.machine import available_cores
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
 
 BASIC = "basic"
+POOL = "pool"
+"""Not Hydra's: our own processes, where no launcher is named."""
 ON_THIS_MACHINE = ("joblib", "submitit_local")
 """Launchers whose jobs are other processes of this machine."""
 PASSED_ON = ("METHODS", "DATA_DIR")
@@ -112,7 +114,7 @@ def division(launcher: str, n_jobs: int, given: Mapping[str, Any]) -> Division |
     fair = cores // min(cores, n_jobs)
     if launcher == BASIC:
         return Division(1, cores)
-    if launcher == "joblib":
+    if launcher in ("joblib", POOL):
         at_once = _joblib_at_once(_count("hydra.launcher.n_jobs", given) or min(cores, n_jobs))
         return Division(at_once, cores // at_once or 1)
     if launcher == "submitit_local":

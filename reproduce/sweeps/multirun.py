@@ -194,25 +194,30 @@ def record(folder: Path, overrides: Sequence[str], work: Callable[[], None]) -> 
     try:
         work()
     except Exception as error:
-        sentence, fault = cli.sentence(error), None
-        if sentence is None:
-            sentence, fault = f"{type(error).__name__}: {_first_line(error)}", _trace(error)
-        print(fault or f"error: {sentence}", file=sys.stderr, flush=True)
-        outcome = Outcome(outcome.overrides, sentence, fault)
+        outcome = failed(overrides, error)
     write_json(folder / OUTCOME, asdict(outcome))
+
+
+def failed(overrides: Sequence[str], error: Exception) -> Outcome:
+    """Print why a job failed, with the traceback where the code is to blame."""
+    sentence, fault = cli.sentence(error), None
+    if sentence is None:
+        sentence, fault = f"{type(error).__name__}: {_first_line(error)}", _trace(error)
+    print(fault or f"error: {sentence}", file=sys.stderr, flush=True)
+    return Outcome(tuple(overrides), sentence, fault)
 
 
 def report(outcomes: Sequence[Outcome]) -> int:
     """Name the jobs that failed; return the exit status."""
     named = zip(names([outcome.overrides for outcome in outcomes]), outcomes, strict=True)
-    failed = [f"{name}: {outcome.error}" for name, outcome in named if outcome.error]
-    if failed:
-        print(f"{len(failed)} of the sweep's jobs failed:", *failed, sep="\n  ", file=sys.stderr)
+    lost = [f"{name}: {outcome.error}" for name, outcome in named if outcome.error]
+    if lost:
+        print(f"{len(lost)} of the sweep's jobs failed:", *lost, sep="\n  ", file=sys.stderr)
     if any(outcome.error == NO_OUTCOME for outcome in outcomes):
         print("Run the same command again to continue from the checkpoints.", file=sys.stderr)
-    if not failed:
+    if not lost:
         print(f"All {len(outcomes)} jobs of the sweep are done.")
-    return cli.USER_ERROR if failed else 0
+    return cli.USER_ERROR if lost else 0
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

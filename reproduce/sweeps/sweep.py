@@ -1,13 +1,14 @@
 """Show what a sweep will do, do it, and show what came of it: `reproduce sweep`.
 
-`make sweep` calls this. It takes overrides like `reproduce train --multirun`, of which it runs
-the same jobs in the same way: `reproduce sweep algorithm=aevb,wake_sleep
-model.n_latent=3,5,10 hydra/launcher=joblib`.
+`make sweep` calls this: `reproduce sweep algorithm=aevb,wake_sleep model.n_latent=3,5,10`. The
+jobs are those of `reproduce train --multirun`. They share the cores of this machine like a
+figure's; with a launcher named, as in hydra/launcher=submitit_slurm, Hydra starts them.
 """
 
 import math
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from reproduce.analysis.curves import over_seeds
@@ -18,10 +19,10 @@ from reproduce.common.provenance import provenance
 from reproduce.config.overrides import check_overrides
 from reproduce.store.store import Store
 from reproduce.sweeps import application, launchers, multirun
-from reproduce.sweeps.multirun import Outcome
+from reproduce.sweeps.multirun import Outcome, failed
 from reproduce.sweeps.plan import Planned, durations, makespan, plan
 from reproduce.training.loop import last_mark
-from reproduce.training.pool import all_lost, diverged
+from reproduce.training.pool import all_lost, diverged, run
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     provenance()  # of the code that runs, should somebody edit it meanwhile
     jobs = multirun.expand(overrides)
     given = multirun.hydra_settings(overrides)
-    launcher = multirun.launcher_of(given)
+    launcher = multirun.launcher_of(given) if given else launchers.POOL
     launchers.check_installed(launcher)
     planned = plan(jobs, terminal)
     divided = launchers.division(launcher, len(jobs), given)
@@ -47,10 +48,29 @@ def main(arguments: Sequence[str]) -> int:
     terminal.print(_time_needed(planned, seconds, launcher, divided), highlight=False)
     if all(one.is_done for one in planned):
         outcomes = [Outcome(one.overrides, one.job and all_lost(one.job)) for one in planned]
-    else:
+    elif given:
         outcomes = multirun.launch(application.run, overrides)
+    else:
+        outcomes = _in_pool(planned, terminal)
     terminal.print(_result_table(planned, outcomes, names))
     return multirun.report(outcomes)
+
+
+def _in_pool(planned: Sequence[Planned], terminal: Console) -> list[Outcome]:
+    """Train in processes of this machine; one that fails stops no other."""
+    jobs = [one.job for one in planned if one.job]
+    for job in jobs:
+        application.check_folders(job)
+    failures: dict[str, Exception] = {}
+    if jobs:
+        run(jobs, next(one.workers for one in planned if one.job), terminal, failures=failures)
+    outcomes = []
+    for one in planned:
+        error = failures.get(one.job.cell.id) if one.job else UserError(one.problem)
+        if one.job and not error and (lost := all_lost(one.job)):
+            error = UserError(lost)
+        outcomes.append(failed(one.overrides, error) if error else Outcome(one.overrides))
+    return outcomes
 
 
 def _names(planned: Sequence[Planned]) -> list[str]:
@@ -93,9 +113,10 @@ def _time_needed(
             f"{done} The others take about {_duration(sum(seconds))} at the speed of this machine, "
             "measured just now, if one runs after another."
         )
+    how = "our processes" if launcher == launchers.POOL else f"the launcher {launcher}"
     return (
         f"{done} The others take about {_duration(makespan(seconds, divided.at_once))} with "
-        f"the launcher {launcher}, {divided}: an estimate from speeds measured here just now, "
+        f"{how}, {divided}: an estimate from speeds measured here just now, "
         "without what it takes to start processes."
     )
 

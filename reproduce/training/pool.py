@@ -50,7 +50,12 @@ class Divergence:
 
 
 def run(
-    jobs: Sequence[Job], workers: int | None, console: Console, *, bar: bool = True
+    jobs: Sequence[Job],
+    workers: int | None,
+    console: Console,
+    *,
+    bar: bool = True,
+    failures: dict[str, Exception] | None = None,
 ) -> list[Divergence]:
     """Train what is missing of `jobs`, several at once, and return the members that diverged.
 
@@ -67,6 +72,8 @@ def run(
         Where messages and the progress bar go.
     bar
         Whether there is a bar; without it there are lines alone.
+    failures
+        Where given, a job that fails stops no other: its error is put here, by the cell's id.
     """
     left = [job for job in jobs if _is_left(job)]
     if len(left) < len(jobs):
@@ -75,7 +82,9 @@ def run(
         if job not in left and (end := _ends_early(job)):
             console.print(end, style="yellow", highlight=False)
     for job in left:
-        _check_checkpoints(job)
+        with _noted(job, failures):
+            _check_checkpoints(job)
+    left = [job for job in left if job.cell.id not in (failures or {})]
     if left:
         on_gpu = choose_device(left[0].device).type == "cuda"
         workers = workers or (1 if on_gpu else available_cores() // left[0].threads or 1)
@@ -84,10 +93,11 @@ def run(
         with _Board(left, console, bar) as board:
             if workers == 1 or len(left) == 1:
                 for job in left:
-                    _train(job, board.reporter(job))
-                    board.finished(job)
+                    with _noted(job, failures):
+                        _train(job, board.reporter(job))
+                        board.finished(job)
             else:
-                _run_pool(left, min(workers, len(left)), board)
+                _run_pool(left, min(workers, len(left)), board, failures)
     return diverged(jobs)
 
 
@@ -269,7 +279,20 @@ def _train(job: Job, report: Report) -> None:
         raise UserError(WANDB_FAILS.format(error)) from error
 
 
-def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
+@contextmanager
+def _noted(job: Job, failures: dict[str, Exception] | None) -> Iterator[None]:
+    """Note how a job failed, where the others are to go on."""
+    try:
+        yield
+    except Exception as error:
+        if failures is None or isinstance(error, BrokenProcessPool):
+            raise
+        failures[job.cell.id] = error
+
+
+def _run_pool(
+    jobs: Sequence[Job], workers: int, board: _Board, failures: dict[str, Exception] | None
+) -> None:
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     # Without a lock, which a worker that is killed might hold for ever.
@@ -278,8 +301,14 @@ def _run_pool(jobs: Sequence[Job], workers: int, board: _Board) -> None:
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, stopping))
     with _interrupts_ignored():  # which the processes, started here, inherit while they import
         futures = {pool.submit(_train_in_worker, n, job): n for n, job in enumerate(jobs)}
+
+    def settle(number: int, future: Future[None]) -> None:
+        with _noted(jobs[number], failures):
+            future.result()
+            board.finished(jobs[number])
+
     try:
-        _follow(futures, reports, reporters, lambda n: board.finished(jobs[n]))
+        _follow(futures, reports, reporters, settle)
     except BaseException as error:
         stopping.value = True
         _end(list((pool._processes or {}).values()), pool)
@@ -326,7 +355,7 @@ def _follow(
     futures: dict[Future[None], int],
     reports: Any,
     reporters: Sequence[Report],
-    finished: Callable[[int], None],
+    settle: Callable[[int, Future[None]], None],
 ) -> None:
     pending = dict(futures)
     quiet = False
@@ -339,9 +368,7 @@ def _follow(
             quiet = True
         # After each report, not only when none is left: busy workers may send them without end.
         for future in [f for f in pending if f.done()]:
-            number = pending.pop(future)
-            future.result()
-            finished(number)
+            settle(pending.pop(future), future)
 
 
 def report_divergence(found: Iterable[Divergence], terminal: Console) -> None:
