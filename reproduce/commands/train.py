@@ -3,6 +3,7 @@
 With `--multirun` and comma-separated values, many.
 """
 
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -14,7 +15,7 @@ from reproduce.config.overrides import check_overrides
 from reproduce.sweeps import application, multirun
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
+def check_arguments(arguments: Sequence[str]) -> Namespace:
     """Refuse what can be seen to be wrong before Hydra, which would say it in several lines."""
 
     def refuse(message: str) -> NoReturn:
@@ -28,12 +29,12 @@ def check_arguments(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     if not (given.config_path or given.config_name or given.config_dir):  # else not ours to know
         check_overrides(given.overrides, sweep=given.multirun)
+    return given
 
 
 def main(arguments: Sequence[str]) -> int:
     """Train what the command line asks for; return the exit status."""
-    check_arguments(arguments)
-    given = get_args_parser().parse_args(arguments)
+    given = check_arguments(arguments)
     if multirun.is_asked_for(given):
         options = [argument for argument in arguments if argument not in given.overrides]
         return multirun.report(multirun.launch(application.run, given.overrides, options))
