@@ -4,29 +4,25 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from reproduce import config, data
-from reproduce.algorithms.base import Algorithm
-from reproduce.algorithms.schedule import BLOCK_STEPS, Chunks, marks
+from reproduce.algorithms.schedule import BLOCK_STEPS, marks
 from reproduce.common import cli
 from reproduce.common.errors import UserError
-from reproduce.common.lightning import pl
 from reproduce.common.machine import choose_device, prepare
 from reproduce.store.store import Store
 from reproduce.sweeps import launchers
 from reproduce.sweeps.application import job_with_data
 from reproduce.training.job import Job
 from reproduce.training.loop import (
-    as_interrupts,
     block_samples,
     build,
     most_stacked,
-    quieten_lightning,
 )
 
 MEASURED_SECONDS = 1.0
@@ -144,69 +140,28 @@ def _rate(job: Job, stack: int) -> Rate | None:
 def measure_rate(job: Job, stack: int) -> Rate:
     """Train a stack of `stack` members for a moment, in memory; nothing is kept."""
     prepare(job.threads)
-    quieten_lightning()
     images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
     device = choose_device(job.device)
-    algorithm = build(job.cell, images, job.seeds[:stack], device)
-    begin = 0
+    algorithm = build(job.cell, images, job.seeds[:stack], device).without_trainer()
+    first, block = 1, 0  # the first block is not counted: it also sets up, or compiles
     if job.compiled:
         algorithm.compile_steps(job.threads)
     if algorithm.is_compiled:  # from the end of the warm-up on
-        begin = -(-algorithm.warmup_steps // BLOCK_STEPS)
-    watch = _Watch(MEASURED_SECONDS)
-    trainer = pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        max_epochs=1,
-        logger=False,
-        callbacks=[watch],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    block = algorithm.block_samples
-    chunks = Chunks(begin * block, [(begin + _Watch.MOST_BLOCKS) * block], block, longest=1)
-    with as_interrupts():
-        trainer.fit(algorithm, train_dataloaders=chunks)
-    algorithm.to(device)  # Lightning leaves it on the CPU
+        block = -(-algorithm.warmup_steps // BLOCK_STEPS)
+    times = [time.perf_counter()]
+    while len(times) < first + 2 or times[-1] - times[first] < MEASURED_SECONDS:
+        algorithm.training_step(range(block, block + 1), 0)
+        block += 1
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+    per_block = (times[-1] - times[first]) / (len(times) - 1 - first)
+    seconds_to_compile = times[1] - times[0] if algorithm.is_compiled else 0.0
     before = time.perf_counter()
     for values in algorithm.measure().values():
         values.tolist()  # waits for a GPU
     seconds_per_mark = time.perf_counter() - before
-    seconds_to_compile = watch.times[1] - watch.times[0] if algorithm.is_compiled else 0.0
-    return Rate(stack * block / watch.seconds_per_block, seconds_per_mark, seconds_to_compile)
-
-
-class _Watch(pl.Callback):
-    """Times blocks of training until enough time has passed; the first also warms up."""
-
-    MOST_BLOCKS = 1_000
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.times: list[float] = []
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.times = [time.perf_counter()]
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any, **__: Any
-    ) -> None:
-        """Stop when enough has been seen."""
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
-        first = 1 if cast(Algorithm, pl_module).is_compiled else 0  # in block 0 steps are compiled
-        if len(self.times) > first + 1 and self.times[-1] - self.times[first] > self.seconds:
-            trainer.should_stop = True
-
-    @property
-    def seconds_per_block(self) -> float:
-        """The mean, without the first block unless it is the only one."""
-        timed = self.times[1:] if len(self.times) > 2 else self.times
-        return (timed[-1] - timed[0]) / (len(timed) - 1)
+    return Rate(stack * algorithm.block_samples / per_block, seconds_per_mark, seconds_to_compile)
 
 
 def _planned(overrides: tuple[str, ...], terminal: Console) -> Planned:

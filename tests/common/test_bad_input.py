@@ -622,15 +622,15 @@ def test_an_ablation_without_a_point_says_why(run):
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "said"),
+    ("verb", "arguments", "said"),
     [
-        ("reproduce", ["model.n_latnet=3"], "did you mean model.n_latent?"),
-        ("reproduce.experiments.figure", ["figure=figure1", "budget=lap"], "Unknown budget 'lap'"),
+        ("train", ["model.n_latnet=3"], "did you mean model.n_latent?"),
+        ("figure", ["figure=figure1", "budget=lap"], "Unknown budget 'lap'"),
     ],
 )
-def test_from_a_shell(tmp_path, module, arguments, said):
+def test_from_a_shell(tmp_path, verb, arguments, said):
     outcome = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "reproduce", verb, *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -234,7 +234,7 @@ def test_an_argument_with_a_default_may_be_added():
         ("decoder=bernoulli", r"did you mean model/decoder\?"),
         ("n_latent=3", r"did you mean model.n_latent\?"),
         ("std=3", r"did you mean model.init.std\?"),
-        ("qqq=3", "There is no setting 'qqq'; `python"),
+        ("qqq=3", "There is no setting 'qqq'; `reproduce train"),
         ("figure.panels.mine=[]", "There is no setting 'figure.panels.mine'"),
         ("algorithm.name=mine", "algorithm.name is not for setting"),
     ],

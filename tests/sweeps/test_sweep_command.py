@@ -24,9 +24,8 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
     def run(*overrides):
-        monkeypatch.setattr(sys, "argv", ["sweep", *SMALL, *overrides])
         with pytest.raises(SystemExit) as stop:
-            cli.command(sweep.main)
+            cli.command(lambda: sweep.main([*SMALL, *overrides]))
         said = capsys.readouterr()
         return int(stop.value.code or 0), said.out.splitlines(), said.err
 
