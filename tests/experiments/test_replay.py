@@ -186,7 +186,7 @@ def run(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     for module in (command, picture, iteration_one):
         monkeypatch.setattr(module, "FIGURE2", runs)
-    monkeypatch.setattr(cli, "substitute_missing", lambda *_: {})
+    monkeypatch.setattr(command, "substitute_missing", lambda *_: {})
     monkeypatch.setattr(first_hook, "first_hook", lambda run: (4, {"train": -9.0, "test": -9.5}))
     monkeypatch.setattr(
         command.pool,
