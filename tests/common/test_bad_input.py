@@ -491,7 +491,7 @@ def test_too_large_for_memory_is_a_sentence(run):
 
 
 def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypatch):
-    def allocate():
+    def allocate(arguments):
         torch.empty(2**50)
 
     monkeypatch.setitem(COMMANDS, "large", (allocate, []))
@@ -519,7 +519,7 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ("cell", ["tracking.mode=offline"], "give tracking=offline instead"),
         ("cell", ["model.encoder._target_=null"], "Expected a callable target"),
         ("cell", ["algorithm._target_=collections.Counter"], "Counter is no algorithm"),
-        ("cell", ["algorithm=mcem", "algorithm.target_acceptance=x"], "target_acceptance must be"),
+        ("cell", ["algorithm=mcem", "algorithm.target_acceptance=x"], "target_acceptance must lie"),
         ("cell", ["tracking=offline", "tracking.folder=null"], "tracking.folder must be a folder"),
         (
             "cell",
