@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from reproduce.common.markdown import aligned
+from reproduce.common.markdown import aligned, nats
+from reproduce.common.names import algorithm_name
 from reproduce.experiments.replay import first_hook
 from reproduce.experiments.replay.run import _hook_table, _likelihood_table
 
@@ -157,6 +158,34 @@ def _mnist_with_the_texts_settings(query: str) -> str:
     return f"{ends['difference'].abs().max():.1f}"
 
 
+def _first_million(query: str) -> str:
+    """Training bound at 1e6 samples with the published settings, each seed next to the paper."""
+    folder = REFERENCE / "figure1" / "laptop"
+    published = pd.read_csv(folder / "comparison.csv").query(f"{query} and samples == 1e6")
+    ours = pd.read_csv(folder / "curves.csv").query(f"{query} and samples == 1e6")
+    rows = [["N_z", "algorithm", "published", "seed 0", "seed 1"]]
+    for row in published.query("split == 'train'").itertuples():
+        mine = ours.query(
+            f"n_latent == {row.n_latent} and algorithm == '{row.algorithm}' "
+            "and split == 'train_running'"
+        ).sort_values("seed")
+        values = [nats(value) for value in (row.published, *mine["value"])]
+        rows.append([str(row.n_latent), algorithm_name(str(row.algorithm)), *values])
+    return aligned(rows, right=(0, 2, 3, 4))
+
+
+def _worst_plateau() -> str:
+    table = pd.read_csv(REFERENCE / "figure1" / "laptop" / "comparison.csv")
+    plateau = table.query("dataset == 'freyface' and algorithm == 'wake_sleep' and samples >= 5e5")
+    return f"{plateau['difference'].abs().max():.1f}"
+
+
+def _worst_mnist() -> str:
+    table = pd.read_csv(REFERENCE / "figure1" / "laptop" / "comparison.csv")
+    ends = table.query("dataset == 'mnist' and samples == 1e6")
+    return f"{ends['difference'].abs().max():.1f}"
+
+
 def _estimator_targets() -> str:
     return (REFERENCE / "estimators" / "tables.md").read_text("utf-8").split("\n\n")[0].strip()
 
@@ -174,6 +203,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "mnist_text": lambda: _mnist_with_the_texts_settings("n_latent < 200 or algorithm == 'aevb'"),
     "mnist_aevb": lambda: _mnist_with_the_texts_settings("algorithm == 'aevb'"),
     "estimator_targets": _estimator_targets,
+    "first_million_mnist": lambda: _first_million("dataset == 'mnist'"),
+    "first_million_freyface": lambda: _first_million("dataset == 'freyface'"),
+    "worst_mnist": _worst_mnist,
+    "worst_plateau": _worst_plateau,
     "speeds": speeds,
     "speed_targets": speed_targets,
     "processes": processes,

@@ -146,16 +146,17 @@ def test_step_sizes_are_what_the_selections_chose():
 
 
 TABLES = {
-    "figure1/laptop": 1e6, "figure1/desktop": 1e7, "figure1/paper": 5e7,
-    "compiled/figure1/paper": 1e8, "figure2/laptop": 1e6, "figure2/paper": 1e6,
+    "figure1/laptop": 1e6,
+    "text/figure1/laptop": 1e6, "text/figure1/desktop": 1e7, "text/figure1/paper": 5e7,
+    "text/compiled/figure1/paper": 1e8, "text/figure2/laptop": 1e6, "text/figure2/paper": 1e6,
 }  # fmt: skip
-"""Folders below `TEXT` with a table, and at how many samples."""
+"""Folders of the reference with a table, and at how many samples."""
 
 
 @pytest.mark.parametrize(("folder", "at"), TABLES.items())
 def test_tables_are_what_the_command_prints(folder, at):
-    table = (TEXT / folder / "table.md").read_text(encoding="utf-8")
-    assert table.strip() == tables(TEXT / folder, at).strip()
+    table = (ROOT / "results" / "reference" / folder / "table.md").read_text(encoding="utf-8")
+    assert table.strip() == tables(ROOT / "results" / "reference" / folder, at).strip()
 
 
 def test_the_verdicts_are_what_the_command_prints():
