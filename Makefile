@@ -34,7 +34,7 @@ PEERS := $(VENV)/.installed-bench
 FOLDER = $(if $(filter-out results,$(RESULTS)),'results="$(RESULTS)"')
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-more test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,11 +105,16 @@ $(PEERS): $(INSTALLED)
 gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the paper budget; MINUTES=25
 	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(ARGS)
 
-test: $(INSTALLED) ## Run the fast tests; needs no network
-	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test-all: $(INSTALLED) ## Run all tests, the slow ones too; with DATA_DIR=... also those on the real data
-	$(PY) -m pytest -m '' $(ARGS)
+test: $(INSTALLED) ## Run the fast tests; needs no network
+	$(PY) -m pytest $(PARALLEL) $(ARGS)
+
+test-more: $(INSTALLED) ## Run the tests that start processes, compile or draw
+	$(PY) -m pytest $(PARALLEL) -m integration $(ARGS)
+
+test-all: $(INSTALLED) ## Run all tests, with shapes checked at every call; with DATA_DIR=... also those on the real data
+	AEVB_TEST_SHAPES=1 $(PY) -m pytest -m '' $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/ruff check .

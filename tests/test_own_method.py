@@ -98,6 +98,7 @@ def test_it_trains_by_its_name_on_the_command_line(tmp_path):
     assert json.loads(cell.read_text())["settings"]["algorithm"]["n_samples"] == 3
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "command",
     [["--multirun"], ["--multirun", "hydra/launcher=submitit_local"], ["--cfg", "job"]],
@@ -127,6 +128,7 @@ def test_without_the_folder_the_name_is_unknown(monkeypatch, tmp_path):
     groups.cache_clear()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("replaced", "by", "said"),
     [

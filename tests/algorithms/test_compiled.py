@@ -71,6 +71,7 @@ def weights(store, cell, seed):
     return {name: value for name, value in state.items() if name.startswith("model.")}
 
 
+@pytest.mark.integration
 @needs_compiler
 @pytest.mark.parametrize(
     ("name", "decoder", "library"),
@@ -98,6 +99,7 @@ def test_compiled_steps_are_as_near_to_float64_as_eager_ones(name, decoder, libr
     assert found["second stack"]["weight"] < 1e-3
 
 
+@pytest.mark.integration
 @needs_compiler
 def test_steps_that_are_not_always_the_same_are_refused(tmp_path):
     done = subprocess.run(
@@ -122,6 +124,7 @@ def test_steps_that_are_not_always_the_same_are_refused(tmp_path):
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
+@pytest.mark.integration
 @needs_compiler
 @pytest.mark.parametrize(
     ("algorithm", "data"),
@@ -158,6 +161,7 @@ def test_a_member_is_the_same_whole_or_in_pieces_and_whatever_is_trained_beside_
     assert [manifest["stacked_with"] for manifest in said] == [1, 2]
 
 
+@pytest.mark.integration
 def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path):
     done = command(tmp_path, "samples=2000", "seeds=1", "compile=true", CXX="/no/such/c++")
     assert done.returncode
@@ -167,6 +171,7 @@ def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.integration
 @needs_compiler
 @pytest.mark.parametrize(
     ("body", "said"),
@@ -194,6 +199,7 @@ def test_steps_that_cannot_be_compiled_are_refused_or_left_as_they_are(body, sai
         assert bool(done.returncode) is allowed, done.stderr
 
 
+@pytest.mark.integration
 @needs_compiler
 def test_what_a_killed_process_left_of_a_compilation_is_never_loaded(tmp_path):
     """torch would load a library that a killed linker left empty for ever after."""
@@ -221,6 +227,7 @@ def test_what_a_killed_process_left_of_a_compilation_is_never_loaded(tmp_path):
     assert left_over == []  # of torch's own folder neither
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
 def test_compiled_steps_in_cuda_graphs_train_as_eager_ones_do(algorithm, tmp_path):

@@ -94,6 +94,7 @@ def test_only_variants_whose_packages_are_there_run(monkeypatch, tmp_path, capsy
     assert "4 members, compiled >= 1.3 x the better JAX program: 1.25, not met" in printed
 
 
+@pytest.mark.integration
 def test_a_program_that_fails_or_measures_nothing_ends_in_a_sentence():
     failing = Variant("", "benchmarks.peers.ceiling", ("--members", "3", "--processes", "2"))
     with pytest.raises(UserError, match=r"(?s)variant odd ended with exit status 1.*shared out"):
@@ -117,6 +118,7 @@ def test_no_program_inherits_what_this_suite_sets_for_itself(monkeypatch):
     assert given["OMP_NUM_THREADS"] == "2"
 
 
+@pytest.mark.integration
 def test_a_program_is_measured_in_a_process_of_its_own():
     found = run("ceiling", Variant("", "benchmarks.peers.ceiling", ("--members", "1")), 0.01)
     assert found.samples_per_second > 0

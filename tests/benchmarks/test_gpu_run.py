@@ -42,7 +42,7 @@ def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(
         cells, "make_plan", lambda overrides, terminal: planned([*overrides, *on_cpu], terminal)
     )
-    monkeypatch.setattr(cells.runner, "run", lambda *_: (_ for _ in ()).throw(AssertionError))
+    monkeypatch.setattr(cells.pool, "run", lambda *_: (_ for _ in ()).throw(AssertionError))
     found = cells.paper_cells(time.monotonic() - 1, 1e6, [], tmp_path, console())
     assert found["done"] == []
     assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
@@ -59,6 +59,7 @@ def test_what_is_estimated_afterwards_is_the_cell_just_trained(tmp_path):
         assert plan.settings.train is False
 
 
+@pytest.mark.integration
 def test_while_time_lasts_cells_are_trained_and_exported(tmp_path, monkeypatch):
     planned = cells.make_plan
     on_cpu = [f"results={tmp_path}", "device=cpu", "data.fallback=digits"]

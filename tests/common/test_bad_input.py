@@ -621,6 +621,7 @@ def test_an_ablation_without_a_point_says_why(run):
 # From a shell.
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("verb", "arguments", "said"),
     [
@@ -640,6 +641,7 @@ def test_from_a_shell(tmp_path, verb, arguments, said):
     assert list(Path(tmp_path).iterdir()) == []
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals are Linux's")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_time_limit_is_told_from_success(tmp_path, workers):

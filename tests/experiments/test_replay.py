@@ -149,6 +149,7 @@ def test_iteration_one_of_the_published_runs_to_four_decimals():
     assert (found["replayed"] - found["published"]).abs().max() < 6e-5
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not DATA_DIR, reason="DATA_DIR does not name a folder with the real data")
 def test_wrong_settings_miss_the_published_values():
     found = iteration_one.misses(Path(DATA_DIR))

@@ -59,6 +59,7 @@ def test_every_published_curve_of_the_paper_is_a_run():
     assert points == len(load_published("figure2")) + len(load_published("figure3"))
 
 
+@pytest.mark.integration
 def test_offline_everything_is_logged_once(store, tmp_path, capsys):
     assert dashboard.main([*SMALL, f"results={tmp_path}"]) == 0
     printed = capsys.readouterr().out

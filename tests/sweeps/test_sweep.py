@@ -51,6 +51,7 @@ def expected(tmp_path_factory):
     return curves(results)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_failing_job_is_named_and_the_others_finish(sweep, launcher, expected):
     arguments = [f"hydra/launcher={launcher}", *ONE_CORE_EACH[launcher], "seeds=2"]

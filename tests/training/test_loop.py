@@ -63,7 +63,14 @@ def finished(job):
     return curves(job)
 
 
-@pytest.fixture(scope="module", params=["aevb", "wake_sleep", "mcem"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "aevb",  # what is stored, and in which order, does not depend on the algorithm
+        pytest.param("wake_sleep", marks=pytest.mark.integration),
+        pytest.param("mcem", marks=pytest.mark.integration),
+    ],
+)
 def uninterrupted(request, tmp_path_factory):
     return request.param, finished(job(tmp_path_factory.mktemp("whole"), request.param))
 

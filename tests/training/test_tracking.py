@@ -35,6 +35,7 @@ def as_rows(curve):
     ]
 
 
+@pytest.mark.integration
 def test_an_offline_run_holds_the_curve_and_the_config(tmp_path):
     this = job(tmp_path, "tracking=offline")
     train(this, silent)

@@ -36,6 +36,7 @@ def training(tmp_path):
     started.communicate()
 
 
+@pytest.mark.integration
 def test_a_killed_worker_ends_the_command_with_a_sentence(training):
     workers = [pid for pid, line in processes(training.pid) if "spawn_main" in line]
     assert len(workers) == 2
@@ -46,6 +47,7 @@ def test_a_killed_worker_ends_the_command_with_a_sentence(training):
     assert_no_process_is_left(training.pid)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_runs_of_workers_are_closed_when_the_command_is_interrupted(training, tmp_path, number):
     os.kill(training.pid, number)

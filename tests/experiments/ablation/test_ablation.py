@@ -18,6 +18,7 @@ ABLATIONS = Path(__file__).parents[3] / "conf" / "ablation"
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
 
 
+@pytest.mark.integration
 def test_variants_are_cells_of_their_own(tmp_path, capsys):
     assert ablation.main([*SMALL, f"results={tmp_path}"]) == 0
     folder = tmp_path / "ablations" / "initial_scale_smoke"
@@ -45,6 +46,7 @@ def test_variants_are_cells_of_their_own(tmp_path, capsys):
     assert {**again, "drawn": 0} == {**manifest, "drawn": 0}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS.glob("*.yaml")))
 def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
     settings = config.compose_config([f"ablation={name}"])

@@ -276,6 +276,7 @@ def test_appendix_d(n_latent, rmse, claim, verdict):
     assert [f.judgement.verdict for f in found(evidence(estimators=table), claim)] == [verdict]
 
 
+@pytest.mark.integration
 def test_the_interval_of_a_root_mean_square_covers_as_it_says():
     source = np.random.default_rng(0)
     inside = 0
