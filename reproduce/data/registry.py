@@ -21,8 +21,8 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "mnist": tuple(mnist.SPLITS),
     "freyface": tuple(freyface.SPLITS),
 }
-"""How data sets may be split that can be split in several ways; the first is not the default of
-runs (conf/settings) but what their first results were made with."""
+"""Splits of the data sets that have several. The first is the one that the first results were made
+with; which one runs use is in conf/settings."""
 
 
 def load(name: str, data_dir: str | Path | None = None, split: str | None = None) -> ImageData:
