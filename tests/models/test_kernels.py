@@ -30,8 +30,8 @@ PLAIN_FORMS = {
     "tanh": (lambda x: kernels.tanh_(x.clone()), torch.tanh),
     "softplus": (kernels.softplus, lambda x: torch.log1p(torch.exp(x))),
     "bernoulli": (
-        lambda x: kernels.bernoulli_log_likelihood(x, (x.detach() > 0).to(x) * 0.7),
-        lambda x: plain_bernoulli(x, (x.detach() > 0).to(x) * 0.7),
+        lambda x: kernels.bernoulli_log_likelihood(x, (x.detach()[:, :1] > 0).to(x) * 0.7),
+        lambda x: plain_bernoulli(x, (x.detach()[:, :1] > 0).to(x) * 0.7),
     ),
 }
 
