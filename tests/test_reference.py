@@ -228,7 +228,9 @@ def test_commands_and_files_that_are_named_exist(page):
     assert set(named) <= set(VERBS)
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     assert set(re.findall(r"(?:^|`)make ([a-z][a-z0-9-]*)", text, re.M)) <= targets
-    for module in re.findall(r"python -m ((?:reproduce|benchmarks|studies)(?:\.[a-z0-9_]+)*)", text):
+    for module in re.findall(
+        r"python -m ((?:reproduce|benchmarks|studies)(?:\.[a-z0-9_]+)*)", text
+    ):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
     files = r"\b((?:reproduce|baselines|benchmarks|tests|conf|studies)/[a-z0-9_/]+\.(?:py|yaml))"

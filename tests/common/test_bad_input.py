@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import pandas as pd
 import pytest
 import torch
 
+from processes import heed_ctrl_c
 from reproduce import config
 from reproduce.algorithms.aevb import AEVB
 from reproduce.commands import train as cell_command
@@ -639,6 +641,25 @@ def test_from_a_shell(tmp_path, verb, arguments, said):
     )
     assert said in refusal(Outcome(outcome.returncode, outcome.stdout, outcome.stderr))
     assert list(Path(tmp_path).iterdir()) == []
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals are Linux's")
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_ctrl_c_while_libraries_load_is_one_sentence(tmp_path, seconds):
+    command = [sys.executable, "-m", "reproduce", "train", "data=digits", "samples=1e8",
+               "tracking=off"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
+    try:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert said == "Interrupted. Run the same command again to continue.\n"
+    assert process.returncode in (130, -signal.SIGINT)  # a shell shows 130 for both
 
 
 @pytest.mark.integration
