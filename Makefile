@@ -118,6 +118,7 @@ test-all: $(INSTALLED) ## Run all tests, with shapes checked at every call; with
 
 lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff check tests --isolated --select F821 --target-version py311  # undefined names, off elsewhere for shape strings
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 
