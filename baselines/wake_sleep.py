@@ -59,7 +59,7 @@ class WakeSleep(Algorithm):
         with torch.no_grad():
             posterior = self.model.encoder(x)
             z = posterior.sample(noise["posterior"])
-            divergence = kl_in(self.estimator, posterior, z)
+            divergence = kl_in(self.sgvb, posterior, z)
         log_likelihood = wake_objective(self.model.decoder, x, z)
         self.adagrad_step(-log_likelihood.sum(), DECODER)
 

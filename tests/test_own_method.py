@@ -65,7 +65,7 @@ def test_its_bound_lies_between_the_ordinary_one_and_log_p(iwae):
 
 def test_with_one_sample_it_is_aevb(iwae, images, monkeypatch):
     monkeypatch.setitem(algorithm.__globals__["ALGORITHMS"], "iwae", iwae.IWAE)
-    one, other = (algorithm(name, images, estimator="A") for name in ("iwae", "aevb"))
+    one, other = (algorithm(name, images, sgvb="A") for name in ("iwae", "aevb"))
     for trained in (one, other):
         trained.training_step(range(1), 0)
     torch.testing.assert_close(parameters(one.model), parameters(other.model))
@@ -136,7 +136,7 @@ def test_without_the_folder_the_name_is_unknown(monkeypatch, tmp_path):
         ("name: iwae", "name: i/wae", "letters, digits and underscores"),
         ("iwae.IWAE", "iwae.IWEA", "iwae.IWEA"),
         ("n_samples", "n_smaples", "unexpected keyword argument 'n_smaples'"),
-        ("estimator: B", "estimator: [B", "no YAML"),
+        ("sgvb: B", "sgvb: [B", "no YAML"),
         ("batch_size: ${oc.select:settings.batch_size.${data.name},100}", "", "lacks batch_size"),
         ("iwae.IWAE", "collections.OrderedDict", "OrderedDict is no algorithm"),
     ],

@@ -52,7 +52,7 @@ class Algorithm(pl.LightningModule):
         M, the images in a minibatch.
     n_samples
         L, the samples of z per datapoint.
-    estimator
+    sgvb
         The SGVB estimator, `A` or `B`.
     """
 
@@ -79,7 +79,7 @@ class Algorithm(pl.LightningModule):
         warmup_steps: int = 101,
         batch_size: int = 100,
         n_samples: int = 1,
-        estimator: str = "B",
+        sgvb: str = "B",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -89,7 +89,7 @@ class Algorithm(pl.LightningModule):
         self.warmup_steps = warmup_steps
         self.batch_size = batch_size
         self.n_samples = n_samples
-        self.estimator = BOUNDS[estimator]
+        self.sgvb = BOUNDS[sgvb]
         self.image_scale = images.scale
         self._compiled: CompiledStep | None = None
         self._graph: BlockGraph | None = None
@@ -121,7 +121,7 @@ class Algorithm(pl.LightningModule):
         noise: Float[Tensor, "member sample batch latent"],
     ) -> Float[Tensor, "member batch"]:
         """Estimate the variational bound in nats, as the curves show it."""
-        return self.estimator(self.model, x, noise)
+        return self.sgvb(self.model, x, noise)
 
     # Optimisation.
 

@@ -25,6 +25,9 @@ BEFORE: dict[tuple[str, ...], tuple[Any, ...]] = {
 }
 """Settings that came after the first results, with the values that these were made with."""
 
+RENAMED = {("algorithm", "sgvb"): "estimator"}
+"""Settings that have another name today, with the name that is hashed."""
+
 GONE: dict[str, dict[str, Any]] = {
     "reproduce.likelihood.hmc_kde.HmcKde": {"split": False, "persistent": False}
 }
@@ -36,10 +39,12 @@ def place(name: str) -> str:
     return PLACES.get(name, name)
 
 
-def placed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `settings` of a class with its import path of today as `_target_`."""
+def placed(settings: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Return `settings` of a class in a section of a cell as they are named today."""
+    today = {hashed: key for (where, key), hashed in RENAMED.items() if where == section}
     target = settings[TARGET]  # which may be anything until it is instantiated
-    return {**settings, TARGET: PLACES.get(target, target)}
+    named = {today.get(key, key): value for key, value in settings.items()}
+    return {**named, TARGET: PLACES.get(target, target)}
 
 
 def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +66,7 @@ def _canonical(
         here = (*path, key)
         if value in BEFORE.get(here, ()):
             continue
+        key = RENAMED.get(here, key)
         if isinstance(value, Mapping):
             kept[key] = _canonical(value, here, names)
         else:

@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, Check] = {
     "algorithm.batch_size": whole_number,
     "algorithm.warmup_steps": _zero_or_more,
     "algorithm.n_samples": whole_number,
-    "algorithm.estimator": partial(one_of, options=BOUNDS),
+    "algorithm.sgvb": partial(one_of, options=BOUNDS),
     "algorithm.clip_dreams": yes_or_no,
     "algorithm.n_leapfrog": whole_number,
     "algorithm.n_updates": whole_number,

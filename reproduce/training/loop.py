@@ -130,7 +130,7 @@ def build(
     model = build_model(cell, images.train.shape[1], len(seeds))
     init = cell.settings["model"]["init"]
     initialise(model, seeds, **init)
-    algorithm = instantiate(identity.placed(cell.settings["algorithm"]), _partial_=True)
+    algorithm = instantiate(identity.placed(cell.settings["algorithm"], "algorithm"), _partial_=True)
     try:
         return cast(Algorithm, algorithm(model, images, seeds)).to(device)
     except TypeError as error:

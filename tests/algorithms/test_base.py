@@ -145,9 +145,9 @@ def test_wake_and_sleep_each_touch_only_their_half_and_match_a_direct_derivation
     assert not torch.equal(after, before)
 
 
-@pytest.mark.parametrize("estimator", ["A", "B"])
-def test_wake_sleep_reports_the_variational_bound_of_its_wake_batch(images, estimator):
-    built = algorithm("wake_sleep", images, warmup_steps=1000, estimator=estimator, n_samples=2)
+@pytest.mark.parametrize("sgvb", ["A", "B"])
+def test_wake_sleep_reports_the_variational_bound_of_its_wake_batch(images, sgvb):
+    built = algorithm("wake_sleep", images, warmup_steps=1000, sgvb=sgvb, n_samples=2)
     noise = {name: value[:, 0] for name, value in built._draw(0).items()}
     x = built.pixels(noise.pop("index"))
     expected = built.bound(x, noise["posterior"]).mean(1)
@@ -190,9 +190,9 @@ def test_evaluation_is_the_bound_over_the_split(images):
     values = []
     for _ in range(4):
         many = torch.randn(2, 4000, 40, 3)
-        values.append(built.estimator(built.model, x.expand(2, -1, -1), many).mean(1).detach())
+        values.append(built.sgvb(built.model, x.expand(2, -1, -1), many).mean(1).detach())
     expected = torch.stack(values).mean(0)
-    single = built.estimator(built.model, x.expand(2, -1, -1), torch.randn(2, 1, 40, 3)).detach()
+    single = built.sgvb(built.model, x.expand(2, -1, -1), torch.randn(2, 1, 40, 3)).detach()
     spread = (single - torch.stack(values).mean(0)[:, None]).std(1) / math.sqrt(40)
     assert ((built.evaluate("test") - expected).abs() < 5 * spread).all()
     assert torch.equal(built.evaluate("test"), built.evaluate("test"))  # its own random stream

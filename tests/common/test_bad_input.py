@@ -136,7 +136,7 @@ WRONG_ANYWHERE = {
     "algorithm.step_size=0": "algorithm.step_size must be a number greater than zero, not 0.",
     "algorithm.step_size=-1": "not -1.",
     "algorithm.step_size=abc": "not 'abc'.",
-    "algorithm.estimator=C": "algorithm.estimator cannot be 'C'; choose one of: A, B.",
+    "algorithm.sgvb=C": "algorithm.sgvb cannot be 'C'; choose one of: A, B.",
     "model.init.scheme=xavier": "cannot be 'xavier'; choose one of: normal, fan_in.",
     "model.init.std=-1": "model.init.std must be a number of zero or more, not -1.",
 }
@@ -156,7 +156,7 @@ WRONG_FOR_A_CELL = {
 ALSO_WRONG_FOR_A_FIGURE = [
     "budget=lap", "modle.n_latent=3", "+algorithm.momentum=3", "seeds=[1", "seeds=1,2", "seeds=0",
     "samples=0", "device=tpu", "device=cuda", "data.fallback=maybe", "data.dir=nowhere",
-    "results=a_file/x", "algorithm.step_size=abc", "algorithm.estimator=C",
+    "results=a_file/x", "algorithm.step_size=abc", "algorithm.sgvb=C",
 ]  # fmt: skip
 PANELS = "figure.panels.digits="
 WRONG_FOR_A_FIGURE = {

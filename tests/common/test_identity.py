@@ -91,3 +91,12 @@ def test_a_section_may_be_empty_and_a_new_setting_counts():
     assert identity.canonical({"model": {}, "split": "random"}) == {"model": {}}
     new = {"model": {"activation": "softplus"}, "split": "published"}
     assert identity.canonical(new) == new
+
+
+def test_a_renamed_setting_is_hashed_by_its_first_name_and_given_by_todays():
+    cell = cell_from(compose_config(["algorithm=aevb", "algorithm.sgvb=A"]))
+    hashed = cell.settings["algorithm"]
+    assert hashed["estimator"] == "A" and "sgvb" not in hashed
+    given = identity.placed(hashed, "algorithm")
+    assert given["sgvb"] == "A" and "estimator" not in given
+    assert identity.placed({"_target_": "mine.Encoder", "estimator": 1})["estimator"] == 1

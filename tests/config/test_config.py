@@ -51,15 +51,15 @@ def test_every_combination_composes_and_builds(algorithm, dataset, decoder):
     assert built.step_size == config.compose_config([]).settings.step_size[dataset][algorithm]
 
 
-@pytest.mark.parametrize("estimator", ["A", "B"])
+@pytest.mark.parametrize("sgvb", ["A", "B"])
 @pytest.mark.parametrize(
     ("algorithm", "dataset", "decoder"),
     [one for one in COMBINATIONS if one[1].startswith("digits")],
 )
-def test_every_combination_trains(algorithm, dataset, decoder, estimator):
+def test_every_combination_trains(algorithm, dataset, decoder, sgvb):
     overrides = [f"algorithm={algorithm}", f"data={dataset}", f"model/decoder={decoder}"]
     if algorithm != "mcem":  # which knows neither
-        overrides += ["algorithm.warmup_steps=0", f"algorithm.estimator={estimator}", MINIBATCH]
+        overrides += ["algorithm.warmup_steps=0", f"algorithm.sgvb={sgvb}", MINIBATCH]
     cell = job(*overrides, *TINY).cell
     one_block(cell, data.load(dataset).first(100))
 
@@ -125,7 +125,7 @@ def test_the_id_of_a_cell_is_stable():
         "algorithm.warmup_steps=0",
         "algorithm.batch_size=50",
         "algorithm.n_samples=2",
-        "algorithm.estimator=A",
+        "algorithm.sgvb=A",
         "model.n_latent=11",
         "model.n_hidden=101",
         "model/decoder=gaussian",
@@ -225,14 +225,14 @@ def test_an_argument_with_a_default_may_be_added():
         ("model.n_hidden=0", "model.n_hidden must be a whole number greater than zero, not 0"),
         ("model.n_latent=", "model.n_latent must be a whole number greater than zero, not ''"),
         ("model.init.std=inf", "model.init.std must be a number of zero or more, not inf"),
-        ("algorithm.estimator=[A]", r"algorithm.estimator cannot be .*; choose one of: A, B"),
+        ("algorithm.sgvb=[A]", r"algorithm.sgvb cannot be .*; choose one of: A, B"),
         ("", "'' cannot be read as key=value"),
         ("=3", "'=3' names no setting"),
         ("model=3", "Unknown model 3; choose one of: mlp"),
         ("tracking=null", "Unknown tracking null; choose one of: off, offline, online"),
         ("+data=digits", "data is set already"),
         ("~data", "data cannot be removed"),
-        ("algoritm=aevb", r"did you mean algorithm\?"),
+        ("algoritm=aevb", r"did you mean algorithm\b"),
         ("decoder=bernoulli", r"did you mean model/decoder\?"),
         ("n_latent=3", r"did you mean model.n_latent\?"),
         ("std=3", r"did you mean model.init.std\?"),
