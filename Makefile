@@ -34,7 +34,7 @@ PEERS := $(VENV)/.installed-bench
 FOLDER = $(if $(filter-out results,$(RESULTS)),'results="$(RESULTS)"')
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
-.PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators published-estimator diagnostics claims report dashboard bench install-bench gpu test test-more test-all lint clean-results
+.PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators diagnostics claims report dashboard bench install-bench gpu test test-more test-all lint clean-results
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,7 +68,7 @@ replay: $(INSTALLED) ## The published runs' first values, replayed from the auth
 step-sizes: $(INSTALLED) ## Choose Adagrad's step sizes: SELECTION=figure1 (default) or figure2
 	$(PY) -m reproduce step-sizes selection=$(SELECTION) $(FOLDER) $(ARGS)
 
-ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), see conf/ablation
+ablation: $(INSTALLED) ## Train variants of the same cells: ABLATION=initial_scale (default), conf/ablation
 	$(PY) -m reproduce ablation ablation=$(ABLATION) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.n_latent=3,5' LAUNCHER=submitit_slurm|ray|joblib|...
@@ -76,9 +76,6 @@ sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
 	$(PY) -m reproduce estimators $(ARGS)
-
-published-estimator: $(INSTALLED) ## The 2013 code's estimator on your models of experiment 2, beside exact and published values
-	$(PY) -m studies.published_estimator '$(RESULTS)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(ARGS)
 
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
 	$(PY) -m reproduce diagnostics 'results=$(RESULTS)'
@@ -123,4 +120,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/published_estimator results/estimators results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.json results/growth.png results/growth.pdf results/gpu results/gpu.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu results/gpu.json

@@ -119,7 +119,7 @@ def _hmc_share() -> str:
 
 def growth() -> str:
     """Exponents of training time."""
-    found = _json("growth.json")["exponents"]
+    found = _json("../../studies/growth/results/growth.json")["exponents"]
     rows = [
         ["time against", "exponent"],
         ["number of seeds, one thread", f"{found['members']['one_thread']:.2f}"],

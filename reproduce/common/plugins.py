@@ -1,7 +1,7 @@
 """Methods of the user's own: a folder outside the package, named by the variable METHODS.
 
-It holds `algorithm/<name>.yaml` and the modules that the `_target_` of each names. Several folders
-are separated as in PATH. `docs/add-a-method.md` shows how.
+It holds files of groups of conf/, such as `algorithm/<name>.yaml`, and the modules that the
+`_target_` of each names. Several folders are separated as in PATH; see docs/add-a-method.md.
 """
 
 import os
@@ -25,10 +25,10 @@ def folders() -> list[Path]:
         Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
     ]
     for folder in found:
-        if not list(folder.glob("algorithm/*.yaml")):
+        if not list(folder.glob("*/*.yaml")):
             raise UserError(
-                f"{VARIABLE} names {folder}, which holds no algorithm/NAME.yaml; see "
-                "docs/add-a-method.md."
+                f"{VARIABLE} names {folder}, which holds no algorithm/NAME.yaml and no file of "
+                "another group of conf/; see docs/add-a-method.md."
             )
     return found
 

@@ -57,7 +57,7 @@ def all_sections(results: Path, evidence: Evidence) -> list[Section]:
     """Return the page's sections in order."""
     parts: list[Callable[[Path, Evidence], Section]] = [
         claims, figure1, figure2, comparison, manifolds, samples, diagnostics, estimators,
-        published_estimator, ablations, step_sizes, provenance,
+        ablations, step_sizes, provenance,
     ]  # fmt: skip
     return [part(results, evidence) for part in parts]
 
@@ -142,14 +142,6 @@ def estimators(results: Path, evidence: Evidence) -> Section:
     path = or_committed(results / "estimators" / "tables.md")
     html = _committed(results, path) + _markdown_in(path) if path.is_file() else ""
     return _section("estimators", "Are the estimators of log p(x) right?", html, "make estimators")
-
-
-def published_estimator(results: Path, evidence: Evidence) -> Section:
-    """The 2013 code's estimator next to exact and published values."""
-    name, title = "published-estimator", "What the 2013 code's estimator says of the same models"
-    alt = "Differences from the published log p(x), near exact and by the 2013 code's estimator"
-    picture = results / "published_estimator" / "published_estimator.png"
-    return _section(name, title, _picture_and_table(picture, alt), "make published-estimator")
 
 
 def ablations(results: Path, evidence: Evidence) -> Section:

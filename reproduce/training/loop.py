@@ -130,7 +130,8 @@ def build(
     model = build_model(cell, images.train.shape[1], len(seeds))
     init = cell.settings["model"]["init"]
     initialise(model, seeds, **init)
-    algorithm = instantiate(identity.placed(cell.settings["algorithm"], "algorithm"), _partial_=True)
+    settings = identity.placed(cell.settings["algorithm"], "algorithm")
+    algorithm = instantiate(settings, _partial_=True)
     try:
         return cast(Algorithm, algorithm(model, images, seeds)).to(device)
     except TypeError as error:

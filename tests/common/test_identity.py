@@ -12,8 +12,13 @@ from reproduce.likelihood.evaluate import ConfiguredEstimator
 from reproduce.store.cell import Cell
 from reproduce.store.store import Store
 
-RESULTS = Path(__file__).parents[2] / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = (ROOT / "results" / "reference", ROOT / "studies")
 KEYS = {"dataset", "algorithm", "n_latent", "n_train", "settings"}
+
+
+def files(pattern):
+    return sorted(path for folder in RESULTS for path in folder.glob(f"**/{pattern}"))
 
 
 def described(content, owner=None):
@@ -31,7 +36,7 @@ def described(content, owner=None):
 
 
 def committed():
-    for path in sorted(RESULTS.glob("reference/**/*.json")):
+    for path in files("*.json"):
         yield from described(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -42,7 +47,7 @@ def test_every_committed_cell_keeps_its_id_and_its_form():
         cell = Cell(**settings)
         assert cell.as_dict() == settings
         assert owner is None or cell.id == owner
-    folders = sorted(RESULTS.glob("reference/**/cells/*/"))
+    folders = files("cells/*/")
     assert len(folders) > 30
     for folder in folders:
         assert Store(folder.parent).cell(folder.name).id == folder.name
@@ -60,7 +65,7 @@ def test_a_class_that_moves_keeps_its_name(monkeypatch):
 
 
 def test_the_texts_settings_name_the_cells_that_were_made_with_them():
-    known = {path.name for path in RESULTS.glob("reference/cells/*")}
+    known = {path.name for path in RESULTS[0].glob("cells/*")}
     for data, n_latent in [("mnist", 3), ("mnist", 200), ("freyface", 2), ("freyface", 20)]:
         for algorithm in ("aevb", "wake_sleep"):
             chosen = [f"data={data}", f"algorithm={algorithm}", f"model.n_latent={n_latent}"]
@@ -71,7 +76,7 @@ def test_the_texts_settings_name_the_cells_that_were_made_with_them():
 
 def test_every_committed_digest_of_an_estimator_stays_as_it_is():
     found = {}
-    for path in RESULTS.glob("reference/**/likelihood.csv"):
+    for path in files("likelihood.csv"):
         for row in pd.read_csv(path)[["estimator", "settings"]].drop_duplicates().itertuples():
             found.setdefault(row.estimator, set()).add(row.settings)
     assert found.keys() >= {"quadrature", "hmc_kde"}
@@ -96,7 +101,9 @@ def test_a_section_may_be_empty_and_a_new_setting_counts():
 def test_a_renamed_setting_is_hashed_by_its_first_name_and_given_by_todays():
     cell = cell_from(compose_config(["algorithm=aevb", "algorithm.sgvb=A"]))
     hashed = cell.settings["algorithm"]
-    assert hashed["estimator"] == "A" and "sgvb" not in hashed
+    assert hashed["estimator"] == "A"
+    assert "sgvb" not in hashed
     given = identity.placed(hashed, "algorithm")
-    assert given["sgvb"] == "A" and "estimator" not in given
+    assert given["sgvb"] == "A"
+    assert "estimator" not in given
     assert identity.placed({"_target_": "mine.Encoder", "estimator": 1})["estimator"] == 1

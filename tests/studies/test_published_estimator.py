@@ -162,7 +162,7 @@ def test_a_store_without_experiment_2_is_refused(tmp_path, capsys):
 
 
 def test_the_committed_table_is_what_the_code_prints():
-    folder = Path(__file__).parents[2] / "results" / "reference" / "published_estimator"
+    folder = Path(__file__).parents[2] / "studies" / "published_estimator" / "results"
     found = pd.read_csv(folder / "estimates.csv")
     table = published_estimator.compared(found, load_published("figure3"))
     printed = (folder / "table.md").read_text(encoding="utf-8")

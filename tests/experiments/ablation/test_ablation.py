@@ -1,6 +1,7 @@
 """An ablation, end to end on the embedded digits."""
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +11,14 @@ from reproduce import config
 from reproduce.analysis.published import load_published
 from reproduce.commands import redraw
 from reproduce.common.errors import UserError
+from reproduce.config.overrides import groups
 from reproduce.experiments.ablation import picture as drawing
 from reproduce.experiments.ablation import run as ablation
 from reproduce.store.store import Store
 
-ABLATIONS = Path(__file__).parents[3] / "conf" / "ablation"
+ROOT = Path(__file__).parents[3]
+FINISHED = ROOT / "studies" / "ablations"
+ABLATIONS = [*ROOT.glob("conf/ablation/*.yaml"), *FINISHED.glob("ablation/*.yaml")]
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
 
 
@@ -46,8 +50,19 @@ def test_variants_are_cells_of_their_own(tmp_path, capsys):
     assert {**again, "drawn": 0} == {**manifest, "drawn": 0}
 
 
+@pytest.fixture
+def finished(monkeypatch):
+    """Those of the study, found as a user's own would be."""
+    monkeypatch.setenv("METHODS", str(FINISHED))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    groups.cache_clear()
+    yield
+    groups.cache_clear()
+
+
 @pytest.mark.integration
-@pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS.glob("*.yaml")))
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS))
 def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
     settings = config.compose_config([f"ablation={name}"])
     found = ablation.variants(settings, [])
