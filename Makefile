@@ -4,7 +4,7 @@
 BUDGET ?= laptop
 SEEDS ?=
 DATA_DIR ?=
-export DATA_DIR  # read by conf/config.yaml
+export DATA_DIR  # read by conf/base.yaml
 METHODS ?=
 export METHODS  # folders of methods of your own, see docs/add-a-method.md
 ARGS ?=

@@ -37,7 +37,7 @@ def main() -> None:
         for name, (_, summary) in VERBS.items():
             print(f"  {name:12} {summary}")
         print(
-            "\n`reproduce VERB --help` says more; `reproduce train --cfg job` prints all settings."
+            "\n`reproduce VERB --help` says more; `reproduce VERB --cfg job` prints its settings."
         )
         return
     cli.command(lambda: run(verb, arguments))
@@ -57,7 +57,21 @@ def run(verb: str, arguments: list[str]) -> int:
     if verb != "train" and {"-h", "--help"} & set(arguments):  # `train` has Hydra's own help
         print((module.__doc__ or "").strip())
         return 0
+    if verb != "train" and arguments[:2] == ["--cfg", "job"]:
+        return show_settings(verb, arguments[2:])
     return getattr(module, function or "main")(arguments)
+
+
+def show_settings(verb: str, overrides: list[str]) -> int:
+    """Print the settings of `verb`, which are those of its file in conf/."""
+    from omegaconf import OmegaConf
+
+    from reproduce.config import CONF, compose_config
+
+    if not (CONF / f"{verb}.yaml").is_file():
+        raise UserError(f"`reproduce {verb}` has no file in conf/; `reproduce {verb} --help`.")
+    print(OmegaConf.to_yaml(compose_config(overrides, verb)))
+    return 0
 
 
 if __name__ == "__main__":

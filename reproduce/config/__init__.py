@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from reproduce.common.checks import one_of
 from reproduce.common.errors import UserError
+from reproduce.config.overrides import CONF as CONF
 from reproduce.config.overrides import check_overrides, compose_unchecked
 from reproduce.config.schema import checked, setting
 from reproduce.data.registry import SPLITS
@@ -19,8 +20,8 @@ from reproduce.store.cell import Cell
 from reproduce.training.job import Job
 
 
-def compose_config(overrides: Sequence[str], primary: str = "config") -> DictConfig:
-    """Compose a file of conf/ with `overrides`, outside of a Hydra application."""
+def compose_config(overrides: Sequence[str], primary: str = "train") -> DictConfig:
+    """Compose conf/<primary>.yaml, a verb's file, with `overrides`, outside of an application."""
     check_overrides(overrides, primary=primary)
     return compose_unchecked(overrides, primary)
 
@@ -76,7 +77,7 @@ def job_from(config: DictConfig) -> Job:
         device=setting(config, "device"),
         threads=setting(config, "threads"),
         compiled=setting(config, "compile"),
-        tracking={**_plain(config.tracking), "figure": config.figure.name},
+        tracking={**_plain(config.tracking), "figure": OmegaConf.select(config, "figure.name")},
     )
 
 

@@ -28,7 +28,7 @@ LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")
 
 
 def check_overrides(
-    overrides: Sequence[str], *, sweep: bool = False, primary: str = "config"
+    overrides: Sequence[str], *, sweep: bool = False, primary: str = "train"
 ) -> None:
     """Refuse overrides that do not parse, or name no setting or no file of conf/.
 
@@ -42,18 +42,18 @@ def check_overrides(
     sweep
         Whether a setting may have several values, separated by commas.
     primary
-        The file of conf/ that is overridden.
+        The verb whose file of conf/ is overridden.
     """
     parsed = [_parse(text, sweep) for text in overrides]
     own = [one for one in parsed if not one.is_hydra_override() and one.package is None]
-    chosen = [_choice(one) for one in own if one.key_or_group in groups()]
+    chosen = [_choice(one, primary) for one in own if one.key_or_group in groups()]
     settings = _settings(tuple(text for text in chosen if text), primary)
     for one in own:
         if one.key_or_group not in groups():
             _check_key(one, settings, primary)
 
 
-def compose_unchecked(overrides: Sequence[str], primary: str = "config") -> DictConfig:
+def compose_unchecked(overrides: Sequence[str], primary: str = "train") -> DictConfig:
     """Compose a file of conf/, wherever Hydra may already be running."""
     application = GlobalHydra.instance().hydra  # Hydra refuses to compose within an application
     GlobalHydra.instance().clear()
@@ -91,6 +91,11 @@ def _settings(chosen: tuple[str, ...], primary: str) -> dict[str, Any]:
     return dict(_flat(plain))
 
 
+def _has(primary: str, group: str) -> bool:
+    """Whether a verb's configuration has files of `group`."""
+    return group.partition("/")[0] in _settings((), primary)
+
+
 def _flat(section: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found = []
     for key, value in section.items():
@@ -120,9 +125,11 @@ def _parse(text: str, sweep: bool) -> Override:
     return parsed
 
 
-def _choice(one: Override) -> str | None:
+def _choice(one: Override, primary: str) -> str | None:
     """Check that a group's file exists; return an override that chooses it."""
     group = one.key_or_group
+    if not _has(primary, group):
+        raise UserError(f"`reproduce {primary}` does not use {group}, so it cannot be chosen.")
     if one.is_add():
         raise UserError(f"{group} is set already; write {group}=NAME, without the plus sign.")
     if one.is_delete():
@@ -152,12 +159,11 @@ def _check_key(one: Override, settings: Mapping[str, Any], primary: str) -> None
         )
     if key not in settings and not _may_be_added(one, settings):
         leaves = [name for name, inner in settings.items() if not isinstance(inner, dict)]
-        close = _nearest(key, [*leaves, *groups()])
+        close = _nearest(key, [*leaves, *(group for group in groups() if _has(primary, group))])
         meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-        all_of_them = "`reproduce train --cfg job` prints them all"
-        if primary != "config":
-            all_of_them = f"they are in conf/{primary}.yaml and the groups that it names"
-        raise UserError(f"There is no setting {key!r}{meant}; {all_of_them}.")
+        raise UserError(
+            f"There is no setting {key!r}{meant}; `reproduce {primary} --cfg job` prints them all."
+        )
     if one.is_delete():
         raise UserError(f"{key} cannot be removed; give it another value with {key}=VALUE.")
     if key == "results" and not one.is_sweep_override():
@@ -186,9 +192,7 @@ def _may_be_added(one: Override, settings: Mapping[str, Any]) -> bool:
 
 def _nearest(key: str, names: Collection[str]) -> list[str]:
     """Up to three names that a misspelt or shortened `key` may have meant."""
-    # `selection` belongs to another command, `reproduce step-sizes`.
-    unlikely = re.compile(r"^selection\.|\._target_$")
-    usable = [name for name in names if name not in LABELS and not unlikely.search(name)]
+    usable = [name for name in names if name not in LABELS and not name.endswith("._target_")]
     last = re.split("[./]", key)[-1]
     shortened = [name for name in usable if re.split("[./]", name)[-1] == last]
     if key == last and shortened:

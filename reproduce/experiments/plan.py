@@ -150,7 +150,9 @@ def remarks_on(settings: str, changed: Sequence[str]) -> list[str]:
 def make_plan(overrides: Sequence[str], terminal: Console) -> Plan:
     """Compose the cells of the figure and find their data."""
     # What is added to an algorithm is checked against the figure's algorithms below.
-    settings = config.compose_config([o for o in overrides if not o.startswith("+algorithm.")])
+    settings = config.compose_config(
+        [o for o in overrides if not o.startswith("+algorithm.")], "figure"
+    )
     budget = _budget(settings)
     wanted = _panels(settings, budget)
     _refuse_own_keys(overrides, wanted)
@@ -258,8 +260,8 @@ def _job(
     entry = settings.settings.step_size.get(f"{panel.dataset}_n{panel.n_train}", {})
     if algorithm in entry:
         own.append(f"algorithm.step_size={entry[algorithm]}")
-    composed = config.compose_config([*own, *overrides, f"algorithm={algorithm}", *panel.overrides])
-    job = config.job_from(composed)
+    given = [*own, *overrides, f"algorithm={algorithm}", *panel.overrides]
+    job = config.job_from(config.compose_config(given, "figure"))
     return replace(job, snapshots=_snapshots(settings, budget, panel.dataset, job.samples))
 
 

@@ -1,7 +1,7 @@
 """Choose Adagrad's step size as the paper did: `reproduce step-sizes`.
 
 The rules are in conf/selection/, one a figure. The outcome is written to results/reference/ and to
-conf/step_sizes.yaml, where the configurations of the algorithms find it.
+conf/text_step_sizes.yaml, where the configurations of the algorithms find it.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
 
 def make(overrides: list[str], terminal: Console) -> Study:
     """Name the candidates of every entry and algorithm of the rule."""
-    settings = config.compose_config(overrides)
+    settings = config.compose_config(overrides, "step-sizes")
     rule = settings.selection
     jobs, labels = [], []
     for entry, wanted in rule.entries.items():
@@ -69,7 +69,7 @@ def make(overrides: list[str], terminal: Console) -> Study:
                     f"samples={samples}",
                     f"seeds={rule.seeds}",
                 ]
-                jobs.append(config.job_from(config.compose_config(composed)))
+                jobs.append(config.job_from(config.compose_config(composed, "step-sizes")))
                 labels.append({"entry": str(entry), "measure": rule.measure[algorithm]})
     if not jobs:
         raise UserError("There is nothing to choose from: selection has no candidates or entries.")
@@ -130,7 +130,7 @@ def main(overrides: Sequence[str]) -> int:
 
 
 def finish(found: Study, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
-    """Choose, and write the choice to conf/step_sizes.yaml."""
+    """Choose, and write the choice to conf/text_step_sizes.yaml."""
     scores = read_scores(found)
     chosen = choose(scores)
     current = OmegaConf.to_container(config.compose_config([]).step_sizes)
@@ -138,8 +138,8 @@ def finish(found: Study, diverged: Sequence[Divergence], terminal: Console) -> O
     for row in chosen.itertuples():
         current.setdefault(str(row.entry), {})[str(row.algorithm)] = row.step_size
     body = OmegaConf.to_yaml(OmegaConf.create({"step_sizes": current}))
-    write_text(CONF / "step_sizes.yaml", HEADER + body)
-    terminal.print(f"Written: {CONF / 'step_sizes.yaml'}", highlight=False)
+    write_text(CONF / "text_step_sizes.yaml", HEADER + body)
+    terminal.print(f"Written: {CONF / 'text_step_sizes.yaml'}", highlight=False)
     rule = OmegaConf.to_container(found.settings.selection, resolve=True)
     return Outcome(
         tables={"step_sizes.csv": scores},

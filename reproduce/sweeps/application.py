@@ -29,7 +29,7 @@ from reproduce.training.pool import report_divergence
 
 def run() -> None:
     """Do what the command line asks Hydra for."""
-    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(train_cell)()
+    hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")(train_cell)()
 
 
 def train_cell(settings: DictConfig) -> None:

@@ -49,13 +49,13 @@ class RunIdentity:
     config: Mapping[str, Any]
 
     @classmethod
-    def of_member(cls, cell: Cell, seed: int, figure: str) -> "RunIdentity":
+    def of_member(cls, cell: Cell, seed: int, figure: str | None) -> "RunIdentity":
         """The run of one member's training."""
         return cls(
             id=f"{cell.id}-seed-{seed}",
             name=f"{cell.title} seed {seed}",
             group=cell.id,
-            tags=(figure, cell.dataset, cell.algorithm),
+            tags=tuple(filter(None, (figure, cell.dataset, cell.algorithm))),
             config={**cell.as_dict(), "seed": seed},
         )
 
@@ -137,7 +137,7 @@ class MemberRun(Logger):
         mode: Mode,
         folder: Path,
         project: str,
-        figure: str,
+        figure: str | None,
         rows: Iterable[tuple[str, int, float]],
     ) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ def estimated(job: Job, samples: int, name: str) -> Iterator[tuple[int, float]]:
     """Yield each seed with log p(x) of the first training images by an estimator, in nats."""
     store = Store(job.store)
     estimator = ConfiguredEstimator.from_config(
-        config.compose_config([f"estimator={name}"]).estimator
+        config.compose_config([f"estimator={name}"], "estimate").estimator
     )
     question = Question(job.cell, samples, "train", N_POINTS)
     for seed in job.seeds:

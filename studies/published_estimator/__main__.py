@@ -74,7 +74,7 @@ def exact(
 ) -> dict[int, float]:
     """Return log p(x) by quadrature, as kept beside the members or else estimated now."""
     estimator = ConfiguredEstimator.from_config(
-        config.compose_config(["estimator=quadrature"]).estimator
+        config.compose_config(["estimator=quadrature"], "estimate").estimator
     )
     found = {}
     for seed in seeds:

@@ -81,7 +81,7 @@ def test_every_committed_digest_of_an_estimator_stays_as_it_is():
             found.setdefault(row.estimator, set()).add(row.settings)
     assert found.keys() >= {"quadrature", "hmc_kde"}
     for name, digests in found.items():
-        config = compose_config([f"estimator={name}"]).estimator
+        config = compose_config([f"estimator={name}"], "estimate").estimator
         assert ConfiguredEstimator.from_config(config).digest in digests
 
 

@@ -84,7 +84,7 @@ def test_every_other_choice_composes(group):
 
 def test_every_panel_and_algorithm_of_every_figure_is_there():
     for name in GROUPS["figure"]:
-        figure = config.compose_config([f"figure={name}"]).figure
+        figure = config.compose_config([f"figure={name}"], "figure").figure
         assert set(figure.algorithms) <= set(GROUPS["algorithm"])
         found = [panel for budget in figure.budgets.values() for panel in budget.panels]
         assert {panel.data for panel in found} <= set(GROUPS["data"])

@@ -192,7 +192,7 @@ def test_hydra_is_told_and_every_job_finds_its_share(monkeypatch, launcher, expe
     assert settings == expected
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = compose(
-            "config",
+            "train",
             overrides=[f"hydra/launcher={launcher}", *(f"{k}={v}" for k, v in settings.items())],
             return_hydra_config=True,
         )

@@ -49,7 +49,8 @@ def variants(settings: DictConfig, overrides: Sequence[str]) -> list[tuple[str, 
                         f"model.n_latent={panel.n_latent}",
                         f"algorithm={panel.algorithm}",
                         *changes,
-                    ]
+                    ],
+                    "ablation",
                 )
             ),
         )
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def make(overrides: list[str], terminal: Console) -> Study:
     """Name the trainings of the ablation that the command line asks for."""
-    settings = config.compose_config(overrides)
+    settings = config.compose_config(overrides, "ablation")
     for override in overrides:
         if override.partition("=")[0].lstrip("+~") in OWN:
             raise UserError(

@@ -125,7 +125,7 @@ def make_tasks(plan: Plan) -> list[Task]:
     if name is not None and name != chosen.name:
         kept = [o for o in plan.overrides if not o.lstrip("+").startswith("estimator")]
         composed = config.compose_config(
-            [*(o for o in kept if not o.startswith("+algorithm.")), f"estimator={name}"]
+            [*(o for o in kept if not o.startswith("+algorithm.")), f"estimator={name}"], "figure"
         )
         beside = ConfiguredEstimator.from_config(composed.estimator)
         given = numbers("beside_at of a budget", plan.budget.beside_at, "[1e6,3e6]")

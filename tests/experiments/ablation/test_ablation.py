@@ -64,7 +64,7 @@ def finished(monkeypatch):
 @pytest.mark.usefixtures("finished")
 @pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS))
 def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
-    settings = config.compose_config([f"ablation={name}"])
+    settings = config.compose_config([f"ablation={name}"], "ablation")
     found = ablation.variants(settings, [])
     assert len(found) == len(settings.ablation.panels) * len(settings.ablation.variants)
     for variant, job in found:
