@@ -52,7 +52,7 @@ TITLES = {
 
 def model() -> Autoencoder:
     """Return an untrained model: speed does not depend on weights."""
-    made = Autoencoder(GaussianEncoder(**SIZES), BernoulliDecoder(**SIZES))
+    made = Autoencoder(GaussianEncoder(**SIZES), BernoulliDecoder(**SIZES), SIZES["n_latent"])
     initialise(made, [0], "normal", 0.1)
     return made.requires_grad_(False)
 

@@ -82,7 +82,7 @@ def _estimates_of(job: Job) -> list[str]:
 def _work(job: Job) -> float:
     """Samples of 784-500-20 that would cost about what the job costs."""
     n_pixels = 560 if job.cell.dataset == "freyface" else N_PIXELS
-    width = job.cell.settings["model"]["n_hidden"] * n_pixels / (N_HIDDEN * N_PIXELS)
+    width = max(job.cell.widths) * n_pixels / (N_HIDDEN * N_PIXELS)
     # A step is bound by launching its kernels where layers are small.
     cost = max(width, 0.3) * (1.0 if job.cell.algorithm == "aevb" else 1.6)
     return job.samples * len(job.seeds) * cost

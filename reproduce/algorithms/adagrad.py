@@ -30,7 +30,7 @@ class Adagrad(torch.optim.Adagrad):
         biases = [parameter for name, parameter in named if not name.endswith("weight")]
         # Epsilon lies under the root, G + 1e-8. torch adds its `eps` outside, so ours is 0 and G
         # starts at 1e-8 instead: the same numbers.
-        fused = _fused_runs_on(matrices[0].device)
+        fused = _fused_runs_on(named[0][1].device)
         super().__init__(
             [{"params": matrices, "weight_decay": prior}, {"params": biases}],
             lr=step_size,

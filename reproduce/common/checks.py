@@ -1,7 +1,7 @@
 """Checks of single settings, each ending in one sentence that says what was expected."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from omegaconf import ListConfig
@@ -20,6 +20,16 @@ def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int
     if value > most:
         raise UserError(f"{name} must be at most {most:g}, not {shown(value)}.")
     return int(value)
+
+
+def widths(name: str, value: Any) -> int | list[int]:
+    """Return the width of one layer, [200] as 200, or those of several as a list."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return whole_number(name, value)
+    found = [whole_number(name, width) for width in value]
+    if not found:
+        raise UserError(f"{name} must have the width of a layer, or of each: [200,200].")
+    return found[0] if len(found) == 1 else found
 
 
 def number(name: str, value: Any, *, zero: bool = False) -> float:

@@ -1,16 +1,19 @@
-"""Methods of the user's own: a folder outside the package, named by the variable METHODS.
+"""Methods and networks of the user's own: a folder outside the package, named by METHODS.
 
-It holds files of groups of conf/, such as `algorithm/<name>.yaml`, and the modules that the
-`_target_` of each names. Several folders are separated as in PATH; see docs/add-a-method.md.
+It holds files of groups of conf/, such as `algorithm/<name>.yaml`, `model/encoder/<name>.yaml` or
+`model/decoder/<name>.yaml`, and the modules that the `_target_` of each names. Several folders are
+separated as in PATH; see docs/add-a-method.md.
 """
 
 import os
+import re
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
+from hydra.utils import get_class, instantiate
 
 from reproduce.common import identity
 from reproduce.common.checks import quoted
@@ -25,7 +28,7 @@ def folders() -> list[Path]:
         Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
     ]
     for folder in found:
-        if not list(folder.glob("*/*.yaml")):
+        if not list(folder.glob("*/**/*.yaml")):
             raise UserError(
                 f"{VARIABLE} names {folder}, which holds no algorithm/NAME.yaml and no file of "
                 "another group of conf/; see docs/add-a-method.md."
@@ -52,15 +55,31 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath=[{joined}]"] if found else []
 
 
+def make(settings: Mapping[str, Any], what: str, *arguments: Any, **sizes: Any) -> Any:
+    """Make an object of the class that `settings` name, which messages call `what`."""
+    named_class(settings[identity.TARGET], what)
+    try:
+        return instantiate(identity.placed(settings), _partial_=True)(*arguments, **sizes)
+    except TypeError as error:
+        if not re.search(r"unexpected keyword|missing \d", str(error)):
+            raise
+        raise UserError(f"The settings of {what} do not fit: {error}.") from error
+
+
 def algorithm_class(target: str) -> type[Any]:
     """Return the class that an algorithm's `_target_` names."""
+    return named_class(target, "the algorithm")
+
+
+def named_class(target: str, what: str) -> type[Any]:
+    """Return the class that a `_target_` names, which messages call `what`."""
     make_importable()
     target = identity.place(target)
     module = target.rpartition(".")[0]
     if find_spec(module.partition(".")[0]) is None:
         raise UserError(
-            f"There is no module {module!r}, which the algorithm {target} needs; name the "
-            f"folder of your method with {VARIABLE}=FOLDER."
+            f"There is no module {module!r}, which {what} needs for {target}; name the folder that "
+            f"holds it with {VARIABLE}=FOLDER."
         )
     try:
         return get_class(target)
@@ -69,6 +88,6 @@ def algorithm_class(target: str) -> type[Any]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise UserError(
-            f"{target}, which the algorithm's file names, cannot be loaded "
+            f"{target}, which the file of {what} names, cannot be loaded "
             f"({type(cause).__name__}: {cause})."
         ) from error

@@ -13,6 +13,7 @@ from reproduce.common.checks import (
     one_of,
     share,
     whole_number,
+    widths,
     yes_or_no,
 )
 from reproduce.common.machine import MOST_THREADS, choose_device
@@ -47,7 +48,7 @@ SETTINGS: Mapping[str, Check] = {
     "algorithm.warmup_updates": _zero_or_more,
     "algorithm.target_acceptance": share,
     "model.n_latent": whole_number,
-    "model.n_hidden": whole_number,
+    "model.n_hidden": widths,
     "model.activation": partial(one_of, options=ACTIVATIONS),
     "model.encoder.log_variance_scale": number,
     "model.init.scheme": partial(one_of, options=SCHEMES),

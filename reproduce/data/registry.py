@@ -16,6 +16,8 @@ DATASETS: dict[str, Callable[..., ImageData]] = {
     "digits_continuous": digits.load_continuous,
 }
 
+N_PIXELS = {"mnist": 784, "freyface": 560, "digits": 64, "digits_continuous": 64}
+"""Pixels of an image, for models that are loaded where the data set is not."""
 
 SPLITS: dict[str, tuple[str, ...]] = {
     "mnist": tuple(mnist.SPLITS),

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from reproduce import config, data
-from reproduce.common.checks import whole_number
+from reproduce.common.checks import whole_number, widths
 from reproduce.common.errors import UserError
 from reproduce.data.fallback import substitute_missing
 from reproduce.experiments.study import Study
@@ -43,7 +43,7 @@ class PanelPlan:
     dataset: str
     n_latent: int
     n_train: int | None = None
-    n_hidden: int | None = None
+    n_hidden: int | tuple[int, ...] | None = None
     samples: int | None = None
 
     @classmethod
@@ -56,11 +56,13 @@ class PanelPlan:
                 f"{name} must be a list such as "
                 f"[{{data:mnist,n_latent:20}},{{data:freyface,n_latent:10}}], not {given}."
             )
-        sizes = {
-            str(key): whole_number(f"{key} in {name}", value)
+        sizes: dict[str, Any] = {
+            str(key): (widths if key == "n_hidden" else whole_number)(f"{key} in {name}", value)
             for key, value in given.items()
             if key != "data"
         }
+        if isinstance(sizes.get("n_hidden"), list):
+            sizes["n_hidden"] = tuple(sizes["n_hidden"])  # panels are compared by their hashes
         return cls(str(given.data), **sizes)
 
     @property
@@ -69,7 +71,11 @@ class PanelPlan:
         sizes = {SIZES[name]: getattr(self, name) for name in SIZES}
         return [
             f"data={self.dataset}",
-            *(f"{key}={size}" for key, size in sizes.items() if size is not None),
+            *(
+                f"{key}={list(size) if isinstance(size, tuple) else size}"
+                for key, size in sizes.items()
+                if size is not None
+            ),
         ]
 
     def stand_in(self, dataset: str) -> "PanelPlan":

@@ -7,19 +7,24 @@ from reproduce.models.encoder import GaussianEncoder
 
 
 class Autoencoder(nn.Module):
-    """The recognition model q(z|x) and the generative model p(x|z), stacked over members."""
+    """The recognition model q(z|x) and the generative model p(x|z), stacked over members.
 
-    def __init__(self, encoder: GaussianEncoder, decoder: Decoder) -> None:
+    Parameters
+    ----------
+    encoder, decoder
+        The networks, or others with the same interface: `encoder(x)` is q(z|x). Every parameter
+        has a leading member axis.
+    n_latent
+        N_z, the number of latent dimensions.
+    """
+
+    def __init__(self, encoder: GaussianEncoder, decoder: Decoder, n_latent: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.n_latent = n_latent
 
     @property
     def n_members(self) -> int:
         """Number of models in the stack."""
         return next(self.parameters()).shape[0]
-
-    @property
-    def n_latent(self) -> int:
-        """N_z, the number of latent dimensions."""
-        return self.encoder.mean.weight.shape[-1]

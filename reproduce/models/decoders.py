@@ -4,6 +4,7 @@ Kingma & Welling 2013, Appendix C. All share one interface, which an estimator o
 (`reproduce.likelihood.target.Likelihood`); log likelihoods are in nats.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from reproduce.models import kernels
 from reproduce.models.gaussian import LOG_2PI, normal_log_prob
-from reproduce.models.layers import Activation, HiddenLayer, StackedLinear
+from reproduce.models.layers import Activation, StackedLinear, hidden_layers, last_width
 
 NoiseKind = Literal["uniform", "normal"]
 
@@ -28,7 +29,11 @@ LogLikelihood = Float[Tensor, "member sample batch"]
 
 
 class Decoder(nn.Module):
-    """One tanh layer, h = tanh(W z + b), and a linear output whose sigmoid is the mean image."""
+    """One tanh layer, h = tanh(W z + b), and a linear output whose sigmoid is the mean image.
+
+    Several hidden layers are given by the encoder's widths, from x to z: here they are taken in
+    reverse.
+    """
 
     noise_kind: ClassVar[NoiseKind]
     """The random numbers that `sample` takes."""
@@ -37,13 +42,14 @@ class Decoder(nn.Module):
         self,
         n_members: int,
         n_latent: int,
-        n_hidden: int,
+        n_hidden: int | Sequence[int],
         n_pixels: int,
         activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.hidden = HiddenLayer(n_members, n_latent, n_hidden, activation)
-        self.output = StackedLinear(n_members, n_hidden, n_pixels, role="pixel")
+        widths = n_hidden if isinstance(n_hidden, int) else tuple(reversed(n_hidden))
+        self.hidden = hidden_layers(n_members, n_latent, widths, activation)
+        self.output = StackedLinear(n_members, last_width(widths), n_pixels, role="pixel")
 
     def log_likelihood(self, x: Images, z: Latents) -> LogLikelihood:
         """log p(x|z) of each datapoint under samples of its own."""

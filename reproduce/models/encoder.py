@@ -1,39 +1,42 @@
 """The Gaussian encoder q(z|x) (Kingma & Welling 2013, Appendix C.2)."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from reproduce.models.gaussian import DiagonalGaussian
-from reproduce.models.layers import Activation, HiddenLayer, StackedLinear
+from reproduce.models.layers import Activation, StackedLinear, hidden_layers, last_width
 
 
 class GaussianEncoder(nn.Module):
-    """One hidden layer; mean and log variance of q(z|x) are linear in it.
+    """Hidden layers, one in the paper; mean and log variance of q(z|x) are linear in the last.
 
     Parameters
     ----------
     n_members, n_pixels, n_hidden, n_latent
-        Sizes.
+        Sizes; several hidden layers are given by their widths from x to z.
     log_variance_scale
-        Factor on the hidden layer's contribution to the log variance. The paper has none (1); the
-        encoder of the published wake-sleep runs has 0.1, which slows the log variance down.
+        Factor on the last hidden layer's contribution to the log variance. The paper has none (1);
+        the encoder of the published wake-sleep runs has 0.1, which slows the log variance down.
     activation
-        Nonlinearity of the hidden layer.
+        Nonlinearity of the hidden layers.
     """
 
     def __init__(
         self,
         n_members: int,
         n_pixels: int,
-        n_hidden: int,
+        n_hidden: int | Sequence[int],
         n_latent: int,
         log_variance_scale: float = 1.0,
         activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.hidden = HiddenLayer(n_members, n_pixels, n_hidden, activation)
-        self.mean = StackedLinear(n_members, n_hidden, n_latent)
-        self.log_variance = StackedLinear(n_members, n_hidden, n_latent, role="log_variance")
+        self.hidden = hidden_layers(n_members, n_pixels, n_hidden, activation)
+        width = last_width(n_hidden)
+        self.mean = StackedLinear(n_members, width, n_latent)
+        self.log_variance = StackedLinear(n_members, width, n_latent, role="log_variance")
         self.log_variance_scale = log_variance_scale
 
     def forward(self, x: Float[Tensor, "member batch pixel"]) -> DiagonalGaussian:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from reproduce.common.errors import UserError
 from reproduce.models.layers import Role, StackedLinear
 from reproduce.models.random_streams import generator
 
@@ -17,6 +18,8 @@ BIASES_LEFT_ZERO: dict[str, tuple[Role, ...]] = {
     "zero": ("pixel", "pixel_log_variance"),
 }
 OUTPUT_BIASES = tuple(BIASES_LEFT_ZERO)
+OWN = "initialise_member"
+"""Method of a module of the user's own that fills one member's parameters."""
 
 
 def initialise(
@@ -27,7 +30,8 @@ def initialise(
     Parameters
     ----------
     model
-        A module whose parameters all belong to `StackedLinear` layers of `len(seeds)` members.
+        A module of `len(seeds)` members whose parameters all belong to `StackedLinear` layers, or
+        to modules with a method `initialise_member(member, draw)`, `draw(shape)` being ~ N(0, 1).
     seeds
         One per member. A member's weights depend on its seed alone.
     scheme
@@ -41,8 +45,24 @@ def initialise(
         Biases of the decoder's output layers that `scheme` draws: all (`normal`), those of the
         mean or the logits (`mean`: the published wake-sleep runs), or none (`zero`: the published
         AEVB runs). The others are zero.
+
+    Raises
+    ------
+    UserError
+        Where a parameter belongs to another module, which would not start from the seeds.
     """
-    layers = [module for module in model.modules() if isinstance(module, StackedLinear)]
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, StackedLinear) or hasattr(module, OWN)
+    ]
+    for name, module in model.named_modules():
+        if module not in layers and list(module.parameters(recurse=False)):
+            raise UserError(
+                f"model.{name} ({type(module).__name__}) has parameters that would not start from "
+                f"the seeds: make it of reproduce.models.layers.StackedLinear, or give its class a "
+                f"method {OWN}(member, draw); docs/add-a-method.md has an example."
+            )
     with torch.no_grad():
         for member, seed in enumerate(seeds):
             # Drawn on the CPU whatever the device, so that all devices start from the same weights.
@@ -52,7 +72,10 @@ def initialise(
                 return torch.randn(tuple(shape), generator=source)
 
             for layer in layers:
-                _fill(layer, member, draw, scheme, std, BIASES_LEFT_ZERO[output_bias])
+                if isinstance(layer, StackedLinear):
+                    _fill(layer, member, draw, scheme, std, BIASES_LEFT_ZERO[output_bias])
+                else:
+                    getattr(layer, OWN)(member, draw)
 
 
 def _fill(

@@ -1,5 +1,7 @@
 """Layers with one weight matrix per member of a stack."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -9,8 +11,13 @@ from torch import Tensor, nn
 from reproduce.models import kernels
 
 Role = Literal["hidden", "output", "log_variance", "pixel", "pixel_log_variance"]
-Activation = Literal["tanh", "softplus"]
+Activation = Literal["tanh", "softplus", "relu"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+ACTIVATION_FUNCTIONS = {
+    "tanh": kernels.tanh_,
+    "softplus": kernels.softplus,
+    "relu": torch.relu,
+}
 
 
 class StackedLinear(nn.Module):
@@ -50,7 +57,7 @@ class HiddenLayer(StackedLinear):
     n_members, n_in, n_out
         Sizes of the stack, of the input and of the output.
     activation
-        `tanh`, as in the paper, or `softplus`, log(1 + e^a), as in its runs on Frey Face.
+        `tanh`, as in the paper, `softplus`, log(1 + e^a), as in its runs on Frey Face, or `relu`.
     """
 
     def __init__(
@@ -63,5 +70,23 @@ class HiddenLayer(StackedLinear):
         self, x: Float[Tensor, "member *batch n_in"]
     ) -> Float[Tensor, "member *batch n_out"]:
         """Map (member, ..., in) to (member, ..., out)."""
-        a = super().forward(x)
-        return kernels.softplus(a) if self.activation == "softplus" else kernels.tanh_(a)
+        return ACTIVATION_FUNCTIONS[self.activation](super().forward(x))
+
+
+HiddenLayers = HiddenLayer | nn.Sequential
+
+
+def hidden_layers(
+    n_members: int, n_in: int, n_hidden: int | Sequence[int], activation: Activation = "tanh"
+) -> HiddenLayers:
+    """One hidden layer, or several in turn, of the widths `n_hidden` from input to output."""
+    # A single layer is no sequence of one: the names of its weights are those in checkpoints.
+    if isinstance(n_hidden, int):
+        return HiddenLayer(n_members, n_in, n_hidden, activation)
+    sizes = pairwise((n_in, *n_hidden))
+    return nn.Sequential(*(HiddenLayer(n_members, *size, activation) for size in sizes))
+
+
+def last_width(n_hidden: int | Sequence[int]) -> int:
+    """Width of the last of the hidden layers."""
+    return n_hidden if isinstance(n_hidden, int) else n_hidden[-1]

@@ -32,7 +32,7 @@ class Cell:
         object.__setattr__(self, "settings", identity.canonical(self.settings))
         for name, value in (
             ("model.n_latent", self.n_latent),
-            ("model.n_hidden", self.settings["model"]["n_hidden"]),
+            *(("model.n_hidden", width) for width in self.widths),
             ("data.n_train", self.n_train),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
@@ -53,6 +53,12 @@ class Cell:
             "n_train": self.n_train,
             "settings": dict(self.settings),
         }
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the encoder's hidden layers, from x to z; the decoder's are the reverse."""
+        given = self.settings["model"]["n_hidden"]
+        return tuple(given) if isinstance(given, list) else (given,)
 
     @property
     def split(self) -> str | None:

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-
-from reproduce.common import identity, plugins
+from reproduce.common import plugins
 from reproduce.common.errors import UserError
+from reproduce.data.registry import N_PIXELS, check_name
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint, read_snapshot
-from reproduce.store.member_state import stack_states
+from reproduce.store.member_state import check_member_axis, stack_states
 from reproduce.store.store import Store
 
 PREFIX = "model."
@@ -96,15 +95,27 @@ def _model_of(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filled(cell: Cell, members: Sequence[Mapping[str, Any]]) -> Autoencoder:
-    weights = stack_states(members)
-    n_members, n_pixels = weights["encoder.hidden.weight"].shape[:2]
-    model = build_model(cell, n_pixels, n_members)
-    model.load_state_dict(weights)
+    check_name(cell.dataset)
+    model = build_model(cell, N_PIXELS[cell.dataset], len(members))
+    try:
+        model.load_state_dict(stack_states(members))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n\t", 2)[:2]).strip()
+        raise UserError(
+            f"The weights of {cell.id} do not fit its networks, whose code may have changed since "
+            f"they were trained ({reason})."
+        ) from error
     return model.eval()
 
 
 def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
-    """Build the networks of `cell`, all weights zero."""
+    """Build the networks of `cell`, all weights zero but those that a class of the user's sets.
+
+    Raises
+    ------
+    UserError
+        Where a class cannot be had, does not take the sizes, or has state without a member axis.
+    """
     settings = cell.settings["model"]
     sizes = {
         "n_members": n_members,
@@ -115,10 +126,11 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
     if "activation" in settings:  # left out where it is tanh, which a class of the user's may have
         sizes["activation"] = settings["activation"]
     networks = [
-        instantiate(identity.placed(settings[part]), _partial_=True)(**sizes)
-        for part in ("encoder", "decoder")
+        plugins.make(settings[part], f"model.{part}", **sizes) for part in ("encoder", "decoder")
     ]
-    return Autoencoder(*networks)
+    model = Autoencoder(*networks, cell.n_latent)
+    check_member_axis(model, n_members, "model.")
+    return model
 
 
 def find_cell(store: Store, run: str) -> Cell:

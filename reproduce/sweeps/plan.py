@@ -188,7 +188,7 @@ def _size(job: Job, stack: int) -> tuple[Any, ...]:
     model = job.cell.settings["model"]
     target = job.cell.settings["algorithm"]["_target_"]
     return (
-        job.cell.dataset, job.cell.n_train, job.cell.n_latent, model["n_hidden"], target, stack,
-        str(model.get("decoder")), job.threads, job.compiled,
+        job.cell.dataset, job.cell.n_train, job.cell.n_latent, str(model), target, stack,
+        job.threads, job.compiled,
         job.cell.settings["algorithm"].get("batch_size"),
     )  # fmt: skip

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import re
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +12,11 @@ from typing import Any, cast
 
 import torch
 from filelock import FileLock, Timeout
-from hydra.utils import instantiate
 
 from reproduce import data
 from reproduce.algorithms.base import Algorithm
 from reproduce.algorithms.schedule import Chunks, marks, rounded
-from reproduce.common import identity, plugins
+from reproduce.common import plugins
 from reproduce.common.errors import UserError
 from reproduce.common.lightning import LightningEnvironment, SIGTERMException, pl
 from reproduce.common.machine import choose_device, device_name, prepare
@@ -33,6 +31,7 @@ from reproduce.store.checkpoints import (
     write_snapshots,
 )
 from reproduce.store.load import build_model
+from reproduce.store.member_state import check_member_axis
 from reproduce.store.store import Store
 from reproduce.training.job import Job, Report
 from reproduce.training.tracking import member_runs
@@ -131,15 +130,9 @@ def build(
     init = cell.settings["model"]["init"]
     initialise(model, seeds, **init)
     settings = identity.placed(cell.settings["algorithm"], "algorithm")
-    algorithm = instantiate(settings, _partial_=True)
-    try:
-        return cast(Algorithm, algorithm(model, images, seeds)).to(device)
-    except TypeError as error:
-        if not re.search(r"unexpected keyword|missing \d", str(error)):
-            raise
-        raise UserError(
-            f"The settings of algorithm={cell.algorithm} do not fit: {error}."
-        ) from error
+    algorithm = plugins.make(settings, f"algorithm={cell.algorithm}", model, images, seeds)
+    check_member_axis(algorithm, len(seeds), f"{type(algorithm).__name__}.")
+    return cast(Algorithm, algorithm).to(device)
 
 
 @contextlib.contextmanager

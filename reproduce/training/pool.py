@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -163,8 +164,8 @@ def _split(jobs: list[Job], workers: int) -> list[Job]:
 def _cost(job: Job) -> float:
     """A rough measure of work, to start long jobs first and to estimate the time left."""
     pixels = data.load(job.cell.dataset, job.data_dir, job.cell.split).train.shape[1]
-    width = job.cell.settings["model"]["n_hidden"]
-    return job.samples * len(job.seeds) * width * (pixels + job.cell.n_latent)
+    layers = pairwise((pixels, *job.cell.widths, job.cell.n_latent))
+    return job.samples * len(job.seeds) * sum(n_in * n_out for n_in, n_out in layers)
 
 
 class _Board:

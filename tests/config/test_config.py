@@ -206,8 +206,8 @@ def test_an_argument_with_a_default_may_be_added():
             "log_variance_scale must be a number greater than zero, not 'abc'",
         ),
         (
-            "model.activation=relu",
-            "model.activation cannot be 'relu'; choose one of: tanh, softplus",
+            "model.activation=gelu",
+            "model.activation cannot be 'gelu'; choose one of: tanh, softplus, relu",
         ),
         (
             "model.init.output_bias=some",
@@ -223,6 +223,8 @@ def test_an_argument_with_a_default_may_be_added():
         ),
         ("settings=papers", "Unknown settings 'papers'; choose one of: published, text"),
         ("model.n_hidden=0", "model.n_hidden must be a whole number greater than zero, not 0"),
+        ("model.n_hidden=[]", "model.n_hidden must have the width of a layer"),
+        ("model.n_hidden=[20,0]", "model.n_hidden must be a whole number greater than zero, not 0"),
         ("model.n_latent=", "model.n_latent must be a whole number greater than zero, not ''"),
         ("model.init.std=inf", "model.init.std must be a number of zero or more, not inf"),
         ("algorithm.sgvb=[A]", r"algorithm.sgvb cannot be .*; choose one of: A, B"),

@@ -1,10 +1,21 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from reproduce import data
 from reproduce.common.errors import UserError
+from reproduce.data import freyface, mnist
 from reproduce.data.images import random_split, sha256
+from reproduce.data.registry import N_PIXELS
+
+
+def test_the_size_of_every_data_sets_images_is_known_without_it():
+    shapes = {"mnist": mnist.TRAIN_SHAPE[1:], "freyface": freyface.IMAGE_SHAPE}
+    shapes |= {name: data.load(name).image_shape for name in ("digits", "digits_continuous")}
+    assert {name: math.prod(shape) for name, shape in shapes.items()} == N_PIXELS
+    assert N_PIXELS.keys() == data.DATASETS.keys()
 
 
 @pytest.mark.parametrize("name", ["digits", "digits_continuous"])

@@ -15,7 +15,7 @@ ALGORITHMS = {"aevb": AEVB, "wake_sleep": WakeSleep}
 
 def autoencoder(seeds=(0, 1), pixels=12, hidden=7, latent=3, decoder=BernoulliDecoder, std=0.3):
     sizes = {"n_pixels": pixels, "n_hidden": hidden, "n_latent": latent}
-    model = Autoencoder(GaussianEncoder(len(seeds), **sizes), decoder(len(seeds), **sizes))
+    model = Autoencoder(GaussianEncoder(len(seeds), **sizes), decoder(len(seeds), **sizes), latent)
     initialise(model, seeds, "normal", std)
     return model
 

@@ -111,7 +111,7 @@ def test_linear_gaussian_model_reaches_its_known_optimum(bound):
     x = x - x.mean(0)
     best = probabilistic_pca(x, 2)
 
-    model = Autoencoder(LinearEncoder(2, 6, 2), LinearGaussian(2, 2, 6)).double()
+    model = Autoencoder(LinearEncoder(2, 6, 2), LinearGaussian(2, 2, 6), 2).double()
     with torch.no_grad():
         for layer in (model.encoder.mean, model.decoder.output):
             layer.weight.normal_(0, 0.3, generator=source)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.wake_sleep import WakeSleep
 from reproduce import data
@@ -159,7 +159,8 @@ class Stream:
             self._fill(decoder.log_variance, bias=False)
 
     @torch.no_grad()
-    def _fill(self, layer: StackedLinear, *, bias: bool) -> None:
+    def _fill(self, layer: nn.Module, *, bias: bool) -> None:
+        assert isinstance(layer, StackedLinear)  # the paper has one hidden layer
         # The author's matrices are (out, in), filled row by row.
         n_in, n_out = layer.weight.shape[1:]
         layer.weight.copy_(torch.from_numpy(self._normal(n_out, n_in).T))
@@ -252,4 +253,4 @@ def _built(run: Run, n_pixels: int) -> Autoencoder:
     )
     kind = LegacyBernoulli if run.dataset == "mnist" else GaussianDecoder
     decoder = kind(1, run.n_latent, run.n_hidden, n_pixels, activation=run.activation)
-    return Autoencoder(encoder, decoder)
+    return Autoencoder(encoder, decoder, run.n_latent)
