@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from building import algorithm, autoencoder, parameters
+from reproduce import config, data
 from reproduce.common.errors import UserError
 from reproduce.config.overrides import groups
 from reproduce.experiments import figure
 from reproduce.experiments.claims import run as claims
 from reproduce.experiments.claims.paper import CLAIMS
 from reproduce.models.bounds import log_weights
+from reproduce.training.loop import build, train
 
 ROOT = Path(__file__).parent.parent
 WITH_IWAE = {**os.environ, "METHODS": str(ROOT / "examples" / "iwae")}
@@ -155,4 +157,146 @@ def test_mistakes_in_a_methods_file_are_a_sentence(tmp_path, replaced, by, said)
     )  # fmt: skip
     assert done.returncode == 2
     assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+STEP = """
+from reproduce.algorithms.aevb import AEVB
+
+class Mine(AEVB):
+    def step(self, x, noise):
+        bound = super().step(x, noise)
+        return {}
+"""
+WRONG = {
+    "bound.mean()": r"Mine.step must return .* \(member,\) = \(2,\), not .* shape \(\)",
+    "bound[:1]": r"not a tensor of the shape \(1,\) of float32 on cpu",
+    "bound.long()": "of int64",
+    "bound.to('meta')": "on meta",
+    "bound.tolist()": r"not list \[",
+    "None": "not None",
+}
+OTHER = {
+    "noise_shapes(self)": {
+        "{'posterior': ('gaussian', (1, 100, 10))}": r"Mine.noise_shapes must return .*normal",
+        "{'index': ('normal', (100,))}": "but not `index`",
+        "[('normal', (100,))]": "must return a dictionary",
+    },
+    "bound(self, x, noise)": {
+        "super().bound(x, noise).mean(1)": r"Mine.bound must return .* \(member, image\)",
+    },
+    "evaluate(self, split)": {"super().evaluate(split)[0]": "Mine.evaluate must return"},
+    "measure(self)": {
+        "{'test': 1.0}": "Mine.measure, for 'test', must return .* not float 1.0",
+        "self.evaluate('test')": "Mine.measure must return a dictionary",
+    },
+}
+NOT_RETURNED = {"self.register_buffer('steps', __import__('torch').zeros(()))": "Mine.steps has"}
+
+
+def mine(folder, monkeypatch, source):
+    """Put a method of this source, in two lines of a file, where METHODS finds it."""
+    (folder / "algorithm").mkdir(parents=True)
+    text = (EXAMPLE / "algorithm" / "iwae.yaml").read_text()
+    text = text.replace("iwae.IWAE", "mine.Mine").replace("name: iwae", "name: mine")
+    (folder / "algorithm" / "mine.yaml").write_text(text.replace("n_samples: 5", "n_samples: 1"))
+    (folder / "mine.py").write_text(source)
+    monkeypatch.setenv("METHODS", str(folder))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    sys.modules.pop("mine", None)
+    groups.cache_clear()
+
+
+@pytest.fixture
+def forgotten():
+    yield
+    sys.modules.pop("mine", None)
+    groups.cache_clear()
+
+
+def train_mine(folder, *given):
+    settings = ["algorithm=mine", "data=digits", "samples=20000", "seeds=2", "tracking=off"]
+    job = config.job_from(config.compose_config([*settings, f"results={folder}", *given]))
+    train(job, lambda kind, payload: None)
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        *((STEP.format(value), said) for value, said in WRONG.items()),
+        *(
+            (f"{STEP.format('bound')}\n    def {method}:\n        return {value}\n", said)
+            for method, cases in OTHER.items()
+            for value, said in cases.items()
+        ),
+        *(
+            (f"{STEP.format('bound')}\n    def __init__(self, *a, **k):\n"
+             f"        super().__init__(*a, **k)\n        {line}\n", said)
+            for line, said in NOT_RETURNED.items()
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_method_returns_is_refused_unless_it_is_what_is_wanted(
+    source, said, tmp_path, monkeypatch
+):
+    mine(tmp_path / "mine", monkeypatch, source)
+    with pytest.raises(UserError, match=said):
+        train_mine(tmp_path)
+    assert not list(tmp_path.glob("runs/*/seed-*/curve.csv"))
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_bound_returned_with_its_graph_keeps_none(tmp_path, monkeypatch):
+    """The running sum would otherwise hold the graphs of all steps since the last mark."""
+    mine(
+        tmp_path / "mine",
+        monkeypatch,
+        STEP.format("bound + 0 * self.model.encoder.mean.bias.sum()"),
+    )
+    composed = config.compose_config(["algorithm=mine", "data=digits", "seeds=2"])
+    built = build(config.cell_from(composed), data.load("digits"), (0, 1)).without_trainer()
+    built.training_step(range(2), 0)
+    assert not built.running_sum.requires_grad
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_method_with_another_optimizer_continues_to_the_last_bit(tmp_path, monkeypatch):
+    source = """
+import torch
+from reproduce.algorithms.aevb import AEVB
+
+class Mine(AEVB):
+    def configure_optimizers(self):
+        return [torch.optim.Adam(self.model.parameters(), lr=self.step_size)]
+
+    def adagrad_step(self, loss, optimizer_index=0):
+        (optimizer,) = self._raw_optimizers()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+    mine(tmp_path / "mine", monkeypatch, source)
+    for samples in (20_000, 25_000):
+        train_mine(tmp_path / "twice", f"samples={samples}")
+    train_mine(tmp_path / "once", "samples=25000")
+    curves = [sorted(tmp_path.glob(f"{way}/runs/*/seed-*/curve.csv")) for way in ("once", "twice")]
+    assert len(curves[0]) == 2
+    for once, twice in zip(*curves, strict=True):
+        assert once.read_text() == twice.read_text()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_inside_a_method_shows_its_line(tmp_path, monkeypatch, workers):
+    mine(tmp_path / "mine", monkeypatch, STEP.format("x @ bound"))
+    done = subprocess.run(
+        [sys.executable, "-m", "reproduce", "train", "algorithm=mine", "samples=20000", "seeds=2",
+         "tracking=off", f"workers={workers}", f"results={tmp_path}"],
+        env={**os.environ, "METHODS": str(tmp_path / "mine")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    place = f"{tmp_path / 'mine' / 'mine.py'}, line 7, in step: `return x @ bound` fails"
+    assert place in done.stderr
+    assert "RuntimeError" in done.stderr
     assert "Traceback" not in done.stderr

@@ -178,3 +178,17 @@ def test_a_class_that_has_changed_or_gone_leaves_the_other_runs_readable(
         assert load_model(other.id, tmp_path).n_members == 2
         assert diagnostics.main([f"results={tmp_path}"]) == 0
         assert f"{cell.id} is left out" in capsys.readouterr().out
+
+
+def test_a_network_that_fails_leaves_the_other_runs_readable(gated, tmp_path, capsys):
+    _, cell = trained(tmp_path, OWN)
+    trained(tmp_path)
+    source = (gated / "gated.py").read_text()
+    (gated / "gated.py").write_text(source.replace("h = self.values(x)", "h = self.values(z)"))
+    del sys.modules["gated"]
+    try:
+        assert diagnostics.main([f"results={tmp_path}"]) == 0
+    finally:
+        (gated / "gated.py").write_text(source)
+    printed = capsys.readouterr().out
+    assert f"{cell.id} is left out: {gated / 'gated.py'}, line 20, in forward: `h =" in printed

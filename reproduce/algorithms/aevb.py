@@ -14,6 +14,7 @@ class AEVB(Algorithm):
     ) -> Float[Tensor, " member"]:
         """One Adagrad step on the sum of the minibatch's bounds and the weight prior."""
         bound = self.bound(x, noise["posterior"])  # eq. 6 or 7, of each datapoint
+        self.checked("bound", bound, image=x.shape[1])
         # One loss for the whole stack: members share nothing, so the gradient of the sum is each
         # member's own. It reaches the encoder through z = mean + std * noise (eq. 10).
         self.adagrad_step(-bound.sum())

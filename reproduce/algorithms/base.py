@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reproduce.algorithms import returned
 from reproduce.algorithms.adagrad import Adagrad
 from reproduce.algorithms.cuda_graphs import BlockGraph
 from reproduce.algorithms.schedule import BLOCK_STEPS
@@ -225,7 +226,15 @@ class Algorithm(pl.LightningModule):
         """
         self._set_step_size(self.step_size if moves else 0.0)
         step = self._compiled if self._compiled and moves else self._minibatch_step
-        return step(noise)
+        # Without its graph, which the running sum would keep from step to step.
+        return self.checked("step", step(noise)).detach()
+
+    def checked(self, method: str, value: Any, **sizes: int) -> Tensor:
+        """Refuse what a method returned unless it has an axis of members, and then of `sizes`."""
+        if torch.compiler.is_compiling():  # steps of the warm-up have been checked
+            return value
+        name = f"{type(self).__name__}.{method}"
+        return returned.floats(name, value, self.device, member=len(self.seeds), **sizes)
 
     def _minibatch_step(self, noise: Noise) -> Float[Tensor, " member"]:
         rest = {name: values for name, values in noise.items() if name != "index"}
@@ -239,7 +248,8 @@ class Algorithm(pl.LightningModule):
 
     def _draw(self, block: int, into: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Draw all random numbers of a block, each (member, step, ...)."""
-        needed = {"index": ("index", (self.batch_size,)), **self.noise_shapes()}
+        own = returned.noise_shapes(f"{type(self).__name__}.noise_shapes", self.noise_shapes())
+        needed = {"index": ("index", (self.batch_size,)), **own}
         # Filled in place: stacking the members' draws would copy megabytes of pixel noise.
         noise = into or {
             name: torch.empty(
@@ -284,9 +294,14 @@ class Algorithm(pl.LightningModule):
         """Evaluate each curve's point at a mark, in nats, by the curve's name."""
         return {
             "train_running": self.running_bound(),
-            "train": self.evaluate("train"),
-            "test": self.evaluate("test"),
+            "train": self.checked("evaluate", self.evaluate("train")),
+            "test": self.checked("evaluate", self.evaluate("test")),
         }
+
+    def points(self) -> dict[str, Float[Tensor, " member"]]:
+        """`measure`, of which every point is one number for each member."""
+        name = f"{type(self).__name__}.measure"
+        return returned.points(name, self.measure(), self.device, len(self.seeds))
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest besides the settings; by default none."""
@@ -320,6 +335,7 @@ class Algorithm(pl.LightningModule):
             x = functional.pad(batch.float().mul_(self.image_scale), padding)
             x = x.expand(len(self.seeds), -1, -1)
             bound = self.bound(x, functional.pad(torch.stack(noise), padding))
+            bound = self.checked("bound", bound, image=x.shape[1])
             total += bound[:, : len(batch)].double().sum(1)
         return total / len(images)
 

@@ -112,7 +112,23 @@ def sentence(error: Exception) -> str | None:
         return f"A configuration file is no YAML: {' '.join(str(error).split())}."
     if is_out_of_memory(error):
         return "This does not fit into memory; choose smaller sizes, or fewer seeds or samples."
-    return None
+    return own_fault(error)
+
+
+def own_fault(error: BaseException) -> str | None:
+    """Say where code of the user's own failed; None where an error did not pass through any."""
+    from reproduce.common import plugins  # with Hydra, which is slow to import
+
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if plugins.is_own(Path(frame.filename))
+    ]
+    if not frames:
+        return None
+    last, said = frames[-1], " ".join(str(error).split())
+    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return f"{last.filename}, line {last.lineno}, in {last.name}: `{last.line}` fails ({reason})."
 
 
 def is_wandb(error: Exception) -> bool:

@@ -18,8 +18,10 @@ from hydra.utils import get_class, instantiate
 from reproduce.common import identity
 from reproduce.common.checks import quoted
 from reproduce.common.errors import UserError
+from reproduce.common.provenance import REPOSITORY
 
 VARIABLE = "METHODS"
+SUITE = ("reproduce", "baselines")
 
 
 def folders() -> list[Path]:
@@ -46,6 +48,16 @@ def make_importable() -> list[Path]:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))  # behind everything: a method replaces nothing
     return found
+
+
+def is_own(file: Path) -> bool:
+    """Tell whether a source file lies in one of the folders, and is not this suite's."""
+    roots = [
+        Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
+    ]
+    if "site-packages" in file.parts or any(file.is_relative_to(REPOSITORY / p) for p in SUITE):
+        return False
+    return any(file.resolve().is_relative_to(root) for root in roots)
 
 
 def search_path() -> list[str]:

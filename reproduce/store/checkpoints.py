@@ -27,6 +27,8 @@ LEFTOVERS = (".*.tmp.ckpt", "snapshots/.*.tmp.ckpt")
 """Temporary names of `files.atomic_path` that only training writes, in a member's folder."""
 MEMBER = {"curve", "diverged_at", "wall_seconds"}
 """What a checkpoint remembers of its member beside tensors."""
+SHARED = {"step"}
+"""What all members of a stack have in common of an optimizer's state."""
 
 
 class MemberCheckpoints(CheckpointIO):
@@ -180,7 +182,10 @@ def _damage(path: Path) -> str | None:
 
 def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:
     sliced = {
-        index: {"step": entry["step"], "sum": entry["sum"][member : member + 1].clone()}
+        index: {
+            name: value if name in SHARED else value[member : member + 1].clone()
+            for name, value in entry.items()
+        }
         for index, entry in state["state"].items()
     }
     return {"state": sliced, "param_groups": state["param_groups"]}
@@ -189,8 +194,8 @@ def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:
 def _stack_optimizers(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
     joined = {
         index: {
-            "step": entry["step"],
-            "sum": torch.cat([state["state"][index]["sum"] for state in states]),
+            name: value if name in SHARED else torch.cat([s["state"][index][name] for s in states])
+            for name, value in entry.items()
         }
         for index, entry in states[0]["state"].items()
     }

@@ -17,6 +17,7 @@ from reproduce import data
 from reproduce.algorithms.base import Algorithm
 from reproduce.algorithms.schedule import Chunks, marks, rounded
 from reproduce.common import plugins
+from reproduce.common.checks import whole_number
 from reproduce.common.errors import UserError
 from reproduce.common.lightning import LightningEnvironment, SIGTERMException, pl
 from reproduce.common.machine import choose_device, device_name, prepare
@@ -108,7 +109,9 @@ def most_stacked(job: Job, n_members: int) -> int:
 
 def block_samples(cell: Cell) -> int:
     """Samples in a block of the cell's algorithm: training stops between blocks only."""
-    return _algorithm_class(cell).block_samples_of(cell.settings["algorithm"], cell.n_train)
+    algorithm = _algorithm_class(cell)
+    samples = algorithm.block_samples_of(cell.settings["algorithm"], cell.n_train)
+    return whole_number(f"What {algorithm.__name__}.block_samples_of returns", samples)
 
 
 def _algorithm_class(cell: Cell) -> type[Algorithm]:
@@ -299,7 +302,7 @@ class Recorder(pl.Callback):
             self.store.write_curve(self.job.cell, seed, member.curve)
 
     def _record(self, trainer: pl.Trainer, algorithm: Algorithm, samples: int) -> None:
-        values = {split: value.tolist() for split, value in algorithm.measure().items()}
+        values = {split: value.tolist() for split, value in algorithm.points().items()}
         algorithm.start_new_mark()
         for index, member in enumerate(self.members):
             if member.diverged_at is not None:

@@ -28,7 +28,7 @@ from rich.progress import (
 )
 
 from reproduce import data
-from reproduce.common.cli import WANDB_FAILS, is_wandb
+from reproduce.common.cli import WANDB_FAILS, is_wandb, own_fault
 from reproduce.common.errors import UserError
 from reproduce.common.machine import available_cores, choose_device, is_out_of_memory
 from reproduce.common.provenance import provenance
@@ -263,21 +263,24 @@ def _train_in_worker(number: int, job: Job) -> None:
 
 
 def _train(job: Job, report: Report) -> None:
-    """Train; say in a sentence where the memory of this machine did not suffice."""
+    """Train; say in a sentence what failed where it is not the suite."""
     try:
         with as_interrupts():
             train(job, report)
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise UserError(
-                f"{job.cell.title} does not fit into memory; choose a smaller model, fewer seeds "
-                "or workers=1, then run the command again."
-            ) from error
-        raise
     except Exception as error:
-        if not is_wandb(error):
+        # In the worker, since the frames that an error passed through do not leave it.
+        if isinstance(error, UserError) or (said := _sentence(job, error)) is None:
             raise
-        raise UserError(WANDB_FAILS.format(error)) from error
+        raise UserError(said) from error
+
+
+def _sentence(job: Job, error: Exception) -> str | None:
+    if is_out_of_memory(error):
+        return (
+            f"{job.cell.title} does not fit into memory; choose a smaller model, fewer seeds "
+            "or workers=1, then run the command again."
+        )
+    return WANDB_FAILS.format(error) if is_wandb(error) else own_fault(error)
 
 
 @contextmanager

@@ -135,12 +135,16 @@ def diagnose_store(
                 continue
             images = data.load(cell.dataset, data_dir, cell.split)
             model = load_members(store, cell, seeds)
-        except UserError as error:
-            terminal.print(f"{name} is left out: {error}", style="yellow")
+            x = images.test[:N_POINTS].float() * images.scale
+            estimator = BOUNDS[cell.settings["algorithm"].get("estimator", "B")]
+            found = diagnose(model, x, bound=estimator)
+        except Exception as error:
+            # A network of the user's own that fails leaves the others readable.
+            said = str(error) if isinstance(error, UserError) else cli.own_fault(error)
+            if said is None:
+                raise
+            terminal.print(f"{name} is left out: {said}", style="yellow")
             continue
-        x = images.test[:N_POINTS].float() * images.scale
-        estimator = BOUNDS[cell.settings["algorithm"].get("estimator", "B")]
-        found = diagnose(model, x, bound=estimator)
         samples = [int(store.manifest(cell, seed).get("samples", 0)) for seed in seeds]
         rows = rows_of(cell, seeds, samples, images, found)
         members += rows
