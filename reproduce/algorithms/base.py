@@ -226,8 +226,7 @@ class Algorithm(pl.LightningModule):
         """
         self._set_step_size(self.step_size if moves else 0.0)
         step = self._compiled if self._compiled and moves else self._minibatch_step
-        # Without its graph, which the running sum would keep from step to step.
-        return self.checked("step", step(noise)).detach()
+        return self.checked("step", step(noise))
 
     def checked(self, method: str, value: Any, **sizes: int) -> Tensor:
         """Refuse what a method returned unless it has an axis of members, and then of `sizes`."""
@@ -238,7 +237,9 @@ class Algorithm(pl.LightningModule):
 
     def _minibatch_step(self, noise: Noise) -> Float[Tensor, " member"]:
         rest = {name: values for name, values in noise.items() if name != "index"}
-        return self.step(self.pixels(noise["index"]), rest)
+        bound = self.step(self.pixels(noise["index"]), rest)
+        # Without its graph, which the running sum would keep, and torch would refuse to compile.
+        return bound.detach() if isinstance(bound, Tensor) else bound
 
     def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
         """Gather each member's minibatch, as grey levels in [0, 1]."""
