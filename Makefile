@@ -80,8 +80,8 @@ estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact an
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
 	$(PY) -m reproduce diagnostics 'results=$(RESULTS)'
 
-claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default)
-	$(PY) -m reproduce claims 'results=$(RESULTS)'
+claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default), ARGS='budget=NAME places=true'
+	$(PY) -m reproduce claims 'results=$(RESULTS)' $(ARGS)
 
 report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results (default)
 	$(PY) -m reproduce report 'results=$(RESULTS)'
@@ -120,4 +120,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu results/gpu.json
+	rm -rf results/runs results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu results/gpu.json

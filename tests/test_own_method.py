@@ -17,7 +17,6 @@ from reproduce.common.errors import UserError
 from reproduce.config.overrides import groups
 from reproduce.experiments import figure
 from reproduce.experiments.claims import run as claims
-from reproduce.experiments.claims.paper import CLAIMS
 from reproduce.models.bounds import log_weights
 from reproduce.training.loop import build, train
 
@@ -80,7 +79,7 @@ def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
     assert set(curves["algorithm"]) == {"aevb", "iwae"}
     assert claims.main([f"results={tmp_path}"]) == 0
     printed = capsys.readouterr().out
-    assert CLAIMS["own-b"].statement in printed
+    assert "iwae reaches a better bound than AEVB" in printed
     written = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
     own_claim = next(claim for claim in written["claims"] if claim["claim"] == "own-b")
     assert len(own_claim["findings"]) == 4  # two panels, two splits

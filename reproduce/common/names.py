@@ -19,6 +19,8 @@ DATASET_NAMES = {
     "digits": "scikit-learn digits",
     "digits_continuous": "scikit-learn digits, continuous",
 }
+PAPER_DATASETS = ("mnist", "freyface")
+"""The others stand in for them."""
 ALGORITHM_NAMES = {"aevb": "AEVB", "wake_sleep": "Wake-Sleep", "mcem": "MCEM"}
 
 

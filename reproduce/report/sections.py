@@ -72,7 +72,7 @@ def claims(results: Path, evidence: Evidence) -> Section:
     remark = f'<p class="missing">{escape(evidence.remark)}</p>' if evidence.remark else ""
     html = (
         remark
-        + _markdown(summary_table(findings))
+        + _markdown(summary_table(findings, evidence))
         + _details("What exactly is checked", f"<dl>{definitions}</dl>")
         + _details("The evidence, place by place", _markdown(details_table(findings)))
     )

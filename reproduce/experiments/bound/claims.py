@@ -14,7 +14,7 @@ from reproduce.analysis.published import load_published
 from reproduce.common.names import ALGORITHM_NAMES, algorithm_name, dataset_name
 from reproduce.experiments.claims.evidence import Evidence
 from reproduce.experiments.claims.finding import Effect, Finding, Place, judge
-from reproduce.experiments.claims.places import SAME, compared, furthest_of, short_of
+from reproduce.experiments.claims.places import BEGUN, SAME, compared, furthest_of, lacking
 
 TRAIN, TEST = FIGURE2_SPLITS["train"], FIGURE2_SPLITS["test"]
 """Not our `train`: MNIST's first 10,000 training images are easier than all 50,000, by 0.5
@@ -23,7 +23,8 @@ TRAIN, TEST = FIGURE2_SPLITS["train"], FIGURE2_SPLITS["test"]
 
 def converges_faster(evidence: Evidence) -> Iterator[Finding]:
     """Claim 1a, by the ratio of samples needed (see `speed_up`)."""
-    return _faster("1a", evidence.bounds, ("aevb", "wake_sleep"))
+    published, algorithms = load_published("figure2"), ("aevb", "wake_sleep")
+    return _faster("1a", evidence.bounds, algorithms, published)
 
 
 def better_bound(evidence: Evidence) -> Iterator[Finding]:
@@ -35,16 +36,28 @@ def better_bound(evidence: Evidence) -> Iterator[Finding]:
 def own_methods(evidence: Evidence) -> Iterator[Finding]:
     """Any other algorithm in the figure, against AEVB."""
     for own in sorted(set(evidence.bounds["algorithm"]) - set(ALGORITHM_NAMES)):
-        yield from _faster("own-a", evidence.bounds, (own, "aevb"))
-        yield from compared("own-b", evidence.bounds, (own, "aevb"), _difference)
+        algorithms = (own, "aevb")
+        for found in (
+            *_faster("own-a", evidence.bounds, algorithms),
+            *compared("own-b", evidence.bounds, algorithms, _difference),
+        ):
+            where = f"{algorithm_name(own)}, {found.place.where}"
+            yield replace(found, place=replace(found.place, where=where))
 
 
 def _difference(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> float:
     return value_at(first, samples) - value_at(second, samples)
 
 
-def _faster(claim: str, curves: pd.DataFrame, algorithms: tuple[str, str]) -> Iterator[Finding]:
-    for found in compared(claim, curves, algorithms, _log_speed_up):
+def _faster(
+    claim: str,
+    curves: pd.DataFrame,
+    algorithms: tuple[str, str],
+    published: pd.DataFrame | None = None,
+) -> Iterator[Finding]:
+    for found in compared(
+        claim, curves, algorithms, _log_speed_up, published=published, share=BEGUN
+    ):
         low, mean, high = (10**x for x in (found.effect.low, found.effect.value, found.effect.high))
         effect = replace(found.effect, low=low, value=mean, high=high)
         yield replace(found, effect=effect, unit="× fewer samples")
@@ -118,8 +131,8 @@ def _over_latents(
             of = f"{dataset_name(dataset)}, {algorithm_name(algorithm)}"
             where = f"{of}, N_z = {smaller} to {larger}"
             place = Place(where, (algorithm,), dataset, larger, int(n_train))
-            goal = short_of(published, place, samples)
-            judgement = judge(effect, -margin if falls else margin, exceeds=falls, goal=goal)
+            needs = lacking(published, place, samples)
+            judgement = judge(effect, -margin if falls else margin, exceeds=falls, needs=needs)
             yield Finding(claim, place, effect, judgement, samples)
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 
 from reproduce.common.errors import UserError
 from reproduce.common.files import read_table
-from reproduce.common.names import CURVE, CURVES, dataset_name
+from reproduce.common.names import ALGORITHM_NAMES, CURVES, PANEL, PAPER_DATASETS, dataset_name
 from reproduce.common.provenance import REPOSITORY
 
+FIGURES = ("figure1", "figure2")
 COMMITTED = REPOSITORY / "results" / "reference"
 KINDS: dict[str, dict[str, type]] = {
     "errors.csv": {
@@ -52,21 +53,27 @@ class Evidence:
         """What has to be said where something is not of the paper's data; else empty."""
         tables = (self.bounds, self.likelihoods, self.diagnostics)
         known = {name for table in tables if len(table) for name in table["dataset"]}
-        others = sorted(known - {"mnist", "freyface"})
+        others = sorted(known - set(PAPER_DATASETS))
         if not others:
             return ""
         names = " and ".join(dataset_name(name) for name in others)
-        return f"These verdicts are partly about {names}, which are not the paper's data."
+        return f"Partly about {names}, which are not the paper's data and decide no claim of it."
 
 
-def gather(results: Path) -> Evidence:
+def gather(results: Path, budget: str | None = None) -> Evidence:
     """Read what there is in a results folder (`results` or `results/reference`).
 
-    Of a figure drawn at several budgets the one that went furthest counts.
+    Of a figure drawn at several budgets `budget` counts; where that is None, the one that went
+    furthest with the paper's methods, on the paper's data if any is of those.
     """
+    if budget and not any((results / figure / budget).is_dir() for figure in FIGURES):
+        raise UserError(
+            f"{results} has no figure drawn with budget={budget}; choose one of: "
+            f"{', '.join(budgets(results)) or 'none yet'}."
+        )
     found: dict[str, Path | None] = {
-        "bounds": _furthest(results / "figure1"),
-        "likelihoods": _furthest(results / "figure2"),
+        "bounds": _furthest(results / "figure1", budget),
+        "likelihoods": _furthest(results / "figure2", budget),
         "estimators": _there(results / "estimators" / "errors.csv"),
         "diagnostics": _there(results / "diagnostics" / "diagnostics.csv"),
     }
@@ -97,18 +104,37 @@ def _there(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _furthest(folder: Path) -> Path | None:
+def budgets(results: Path) -> list[str]:
+    """Folders of drawn figures, by what `budget` chooses them by."""
+    return sorted({p.parent.name for f in FIGURES for p in results.glob(f"{f}/*/curves*.csv")})
+
+
+def _furthest(folder: Path, budget: str | None) -> Path | None:
     """The curves of the drawing that went furthest; a stand-in's only where there is no other."""
-    drawn = list(folder.glob("*/curves.csv")) or list(folder.glob("*/curves-digits.csv"))
-    far = [(_total(path), path.as_posix(), path) for path in drawn]
-    return max(far)[2] if far else None
+    at = budget or "*"
+    drawn = list(folder.glob(f"{at}/curves.csv")) or list(folder.glob(f"{at}/curves-digits.csv"))
+    far = [(*_rank(_read(path)), path.as_posix(), path) for path in drawn]
+    return max(far)[-1] if far else None
 
 
-def _total(path: Path) -> float:
-    """How far all curves of a drawing go together."""
-    curves = _read(path)
-    keys = [c for c in [*CURVE, "seed"] if c in curves.columns]
-    return float(curves.groupby(keys)["samples"].max().sum()) if len(curves) else 0.0
+def _rank(curves: pd.DataFrame) -> tuple[bool, float, float]:
+    """Whether a drawing is of the paper's data, how far the paper's curves go there, and all.
+
+    Otherwise digits with many methods of the user's own would count for more than MNIST.
+    """
+    cells = curves.groupby([*PANEL, "algorithm"], as_index=False)["samples"].max()
+    papers_data = cells["dataset"].isin(PAPER_DATASETS)
+    of_paper = cells["algorithm"].isin(list(ALGORITHM_NAMES)) & (papers_data | ~papers_data.any())
+    return bool(papers_data.any()), _sum(cells[of_paper]), _sum(cells)
+
+
+def _sum(cells: pd.DataFrame) -> float:
+    return float(cells["samples"].sum())
+
+
+def on_papers_data(table: pd.DataFrame) -> bool:
+    """Tell whether any row is of the paper's data, or of none, as exact models are."""
+    return "dataset" not in table or bool(table["dataset"].isin(PAPER_DATASETS).any())
 
 
 def _read(path: Path) -> pd.DataFrame:

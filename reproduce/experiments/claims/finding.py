@@ -134,6 +134,11 @@ class Finding:
     unit: str = "nats"
     stderr_images: float | None = None
 
+    @property
+    def method(self) -> str | None:
+        """The method of the user's own that the claim is about; None for the paper's claims."""
+        return self.place.algorithms[0] if self.claim.startswith("own-") else None
+
     def as_dict(self) -> dict[str, Any]:
         """Plain containers for JSON, which has no NaN."""
         place = asdict(self.place)
@@ -158,7 +163,7 @@ class Finding:
 
 
 def judge(
-    effect: Effect, threshold: float, *, exceeds: bool = True, goal: str | None = None
+    effect: Effect, threshold: float, *, exceeds: bool = True, needs: str | None = None
 ) -> Judgement:
     """Say whether the effect lies beyond `threshold`.
 
@@ -170,12 +175,11 @@ def judge(
         In the effect's unit.
     exceeds
         The claim is that the effect is above the threshold; false: that it is below.
-    goal
-        How far training has to go first, in words; None where it went as far as the claim speaks
-        of.
+    needs
+        What is needed first to decide at all, in words; None where nothing is.
     """
-    if goal is not None:
-        return Judgement("undecided", f"training to {goal}")
+    if needs is not None:
+        return Judgement("undecided", needs)
     if not math.isfinite(effect.low):
         count = effect.n_seeds or "no"
         return Judgement("undecided", f"more seeds: {count} says nothing about the spread")

@@ -5,13 +5,14 @@ Student-t intervals; "about the same" means within 1 % of the value, which is ab
 and 10 on Frey Face.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from reproduce.common.names import algorithm_name
 from reproduce.experiments.bound import claims as bound_claims
 from reproduce.experiments.claims import match
 from reproduce.experiments.claims.evidence import Evidence
-from reproduce.experiments.claims.finding import Finding
+from reproduce.experiments.claims.finding import Finding, Verdict, overall
 from reproduce.experiments.estimators import claims as estimator_claims
 from reproduce.experiments.likelihood import claims as likelihood_claims
 
@@ -87,6 +88,45 @@ CLAIMS = {
     ),
 }
 """The claims, as they are defined here, by their keys."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with all that was found of it.
+
+    Attributes
+    ----------
+    key
+        Of `CLAIMS`.
+    statement
+        What is claimed; a claim about methods of the user's own names one.
+    findings
+        In every place; empty where there is no evidence.
+    """
+
+    key: str
+    statement: str
+    findings: list[Finding]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all places together."""
+        return overall(self.findings)
+
+
+def judged(findings: Sequence[Finding]) -> list[Judged]:
+    """Every claim in order; those about methods of the user's own once for each method."""
+    found = []
+    for key, about in CLAIMS.items():
+        mine = [finding for finding in findings if finding.claim == key]
+        methods = list(dict.fromkeys(one.method for one in mine if one.method))
+        for method in methods:
+            statement = about.statement.replace("Your method", algorithm_name(method))
+            theirs = [finding for finding in mine if finding.method == method]
+            found.append(Judged(key, statement, theirs))
+        if not methods and not key.startswith("own-"):
+            found.append(Judged(key, about.statement, mine))
+    return found
 
 
 def check_all(evidence: Evidence) -> list[Finding]:

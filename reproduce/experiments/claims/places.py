@@ -9,13 +9,17 @@ import pandas as pd
 from reproduce.analysis.comparison import matching
 from reproduce.analysis.curves import by_place
 from reproduce.analysis.published import END
-from reproduce.common.names import dataset_name, short_number
+from reproduce.common.names import PAPER_DATASETS, dataset_name, short_number
 from reproduce.experiments.claims.finding import Effect, Finding, Place, judge
 
 SAME = 0.01
 """Values that differ by this share of themselves count as about the same."""
 NEARLY = 0.95
 """Training counts as complete from this share of the published curve's length."""
+BEGUN = 0.01
+"""Curves can be compared by their speed from this share of it."""
+STAND_IN = "the paper's data, MNIST and Frey Face (BUDGET=laptop or larger)"
+"""What decides a claim about the paper that was checked on other data."""
 
 
 def places(curves: pd.DataFrame) -> Iterator[tuple[Place, pd.DataFrame]]:
@@ -72,14 +76,24 @@ def furthest_of(curves: pd.DataFrame) -> int:
     return furthest(int(end) for end in finite.groupby("seed")["samples"].max())
 
 
-def short_of(published: pd.DataFrame, place: Place, samples: int) -> str | None:
-    """How far the published panel goes, in words, where `samples` is not as far; else None."""
+def lacking(
+    published: pd.DataFrame, place: Place, samples: int, share: float = NEARLY
+) -> str | None:
+    """Say what a claim about the published panel needs first; None where nothing.
+
+    That is the paper's data, or training for `share` of the published curves' length. A panel of
+    the paper's data that the paper does not have may be of any length.
+    """
+    if place.dataset not in PAPER_DATASETS:
+        return STAND_IN
     here = {"dataset": place.dataset, "n_latent": place.n_latent, "n_train": place.n_train}
     theirs = matching(published, here)
     end = min(float(theirs["samples"].max()), END)
-    if theirs.empty or samples >= NEARLY * end:
+    if theirs.empty or samples >= share * end:
         return None
-    return f"{short_number(end)} samples (so far {short_number(samples) if samples else 'none'})"
+    goal = end if share == NEARLY else share * end
+    far = short_number(samples) if samples else "none"
+    return f"training to {short_number(goal)} samples (so far {far})"
 
 
 def compared(
@@ -89,6 +103,7 @@ def compared(
     measure: Callable[[pd.DataFrame, pd.DataFrame, int], float],
     *,
     published: pd.DataFrame | None = None,
+    share: float = NEARLY,
     threshold: Callable[[list[Pair], int], float] = lambda pairs, samples: 0.0,
 ) -> Iterator[Finding]:
     """Judge, in each panel and split, whether a measure of two algorithms is above a threshold.
@@ -105,7 +120,9 @@ def compared(
         Of two curves of one seed, the first algorithm's before the second's, and the samples to
         compare them at.
     published
-        Curves that training has to be as long as; None: it may be of any length.
+        Curves of the panels that the claim is about; None: it is about any, of any length.
+    share
+        Of the published curves' length, which training must have reached.
     threshold
         From all pairs and those samples.
     """
@@ -114,8 +131,8 @@ def compared(
         if not pairs:
             continue
         effect = Effect.over_seeds([measure(mine, other, samples) for mine, other in pairs])
-        goal = None if published is None else short_of(published, place, samples)
-        judgement = judge(effect, threshold(pairs, samples), goal=goal)
+        needs = None if published is None else lacking(published, place, samples, share)
+        judgement = judge(effect, threshold(pairs, samples), needs=needs)
         # That of the less certain curve: both are of the same images, and how much of their
         # errors the difference shares is not stored.
         errors = [float(c["stderr"].iloc[-1]) for pair in pairs for c in pair if "stderr" in c]

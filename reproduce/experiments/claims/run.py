@@ -1,54 +1,90 @@
-"""Check the paper's claims: `reproduce claims [results=FOLDER]`, or `make claims`.
+"""Check the paper's claims: `reproduce claims [results=FOLDER] [budget=NAME] [places=true]`.
 
-Reads the furthest drawing of each figure in RESULTS (default `results`; the committed ones are in
-`results/reference`), prints a verdict for each claim and the evidence place by place, and writes
-RESULTS/claims.json.
+Reads a drawing of each figure in RESULTS (default `results`; the committed ones are in
+`results/reference`): that of the budget, or the one that went furthest on the paper's data. Prints
+a verdict for each claim and, with places=true, the evidence place by place. Writes
+RESULTS/claims.json, or beside it where that is of another drawing.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from reproduce.common import cli
-from reproduce.common.files import write_json
+from reproduce.common.checks import one_of
+from reproduce.common.files import read_json, write_json
 from reproduce.common.provenance import REPOSITORY, provenance
-from reproduce.experiments.claims.evidence import Evidence, gather
-from reproduce.experiments.claims.finding import Finding, overall
-from reproduce.experiments.claims.paper import CLAIMS, check_all
-from reproduce.experiments.claims.tables import details_table, summary_table
+from reproduce.experiments.claims.evidence import Evidence, budgets, gather
+from reproduce.experiments.claims.finding import Finding
+from reproduce.experiments.claims.paper import CLAIMS, check_all, judged
+from reproduce.experiments.claims.tables import details_table, next_steps, summary_table
+
+DRAWN = ("bounds", "likelihoods")
+"""The sources that are drawings of figures."""
 
 
 def as_json(findings: Sequence[Finding], evidence: Evidence) -> dict[str, object]:
     """Return what is written to claims.json."""
     return {
-        "sources": {k: v.removeprefix(f"{REPOSITORY}/") for k, v in evidence.sources.items()},
+        "sources": _as_stored(evidence),
         "remark": evidence.remark,
         "made": provenance(),
         "claims": [
             {
-                "claim": claim,
-                "statement": about.statement,
-                "definition": about.definition,
-                "verdict": overall([f for f in findings if f.claim == claim]),
-                "findings": [f.as_dict() for f in findings if f.claim == claim],
+                "claim": claim.key,
+                "statement": claim.statement,
+                "definition": CLAIMS[claim.key].definition,
+                "verdict": claim.verdict,
+                "findings": [finding.as_dict() for finding in claim.findings],
             }
-            for claim, about in CLAIMS.items()
-            if any(f.claim == claim for f in findings)
+            for claim in judged(findings)
+            if claim.findings
         ],
     }
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print and write the verdicts on a results folder."""
-    given = cli.parsed(arguments, "claims [results=FOLDER]", results="results")
-    results = Path(given["results"])
-    evidence = gather(results)
+    usage = "claims [results=FOLDER] [budget=NAME] [places=true]"
+    given = cli.parsed(arguments, usage, results="results", budget="", places="false")
+    places = one_of("places", given["places"], ("true", "false")) == "true"
+    results, budget = Path(given["results"]), given["budget"] or None
+    evidence = gather(results, budget)
     findings = check_all(evidence)
-    print(f"{details_table(findings)}\n\n{summary_table(findings)}\n")
+    for source in _as_stored(evidence).values():
+        print(f"from {source}")
+    chosen = {
+        Path(evidence.sources[name]).parent.name for name in DRAWN if name in evidence.sources
+    }
+    if others := [name for name in budgets(results) if name not in chosen]:
+        print(f"drawn as well: {', '.join(others)}; budget=NAME chooses")
     if evidence.remark:
         print(evidence.remark)
-    for source in evidence.sources.values():
-        print(f"from {source}")
-    path = results / "claims.json"
+    print(f"\n{summary_table(findings, evidence)}\n")
+    if places:
+        print(f"{details_table(findings)}\n")
+    for step in next_steps(findings, evidence):
+        print(step)
+    if not places:
+        print("Place by place, with intervals: places=true.")
+    path = _unlike(results, budget, evidence)
     write_json(path, as_json(findings, evidence))
     print(f"Written: {path}")
     return 0
+
+
+def _unlike(results: Path, budget: str | None, evidence: Evidence) -> Path:
+    """Where to write: claims.json is left alone where its figures are other drawings."""
+    if budget:
+        return results / f"claims-{budget}.json"
+    path = results / "claims.json"
+    ours = _as_stored(evidence)
+    known = read_json(path, "delete it")["sources"] if path.exists() else {}
+    if all(known.get(name, ours.get(name)) == ours.get(name, known.get(name)) for name in DRAWN):
+        return path
+    names = (Path(ours[name]).parent.name for name in DRAWN if name in ours)
+    print(f"{path} is of other drawings and stays as it is.")
+    return results / f"claims-{'-'.join(dict.fromkeys(names))}.json"
+
+
+def _as_stored(evidence: Evidence) -> dict[str, str]:
+    return {k: v.removeprefix(f"{REPOSITORY}/") for k, v in evidence.sources.items()}

@@ -2,37 +2,62 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from reproduce.common.markdown import aligned
 from reproduce.common.names import short_number
-from reproduce.experiments.claims.finding import Finding, about_seeds, overall
-from reproduce.experiments.claims.paper import CLAIMS
+from reproduce.experiments.claims.evidence import Evidence, on_papers_data
+from reproduce.experiments.claims.finding import Finding, about_seeds
+from reproduce.experiments.claims.paper import judged
+from reproduce.experiments.claims.places import STAND_IN
 
+SOURCES = {
+    "1": ("bounds", "make figure1"),
+    "2": ("bounds", "make figure1"),
+    "3": ("likelihoods", "make figure2"),
+    "4": ("diagnostics", "make diagnostics"),
+    "5": ("estimators", "make estimators"),
+}
+"""By a claim's first letter: its table of the evidence, and the command that makes that."""
+LACKS = {
+    "1a": "AEVB and Wake-Sleep in one panel, with a seed in common",
+    "1b": "AEVB and Wake-Sleep in one panel, with a seed in common",
+    "2a": "another N_z of the same data, with a seed in common",
+    "2b": "another N_z of the same data, with a seed in common",
+    "3a": "AEVB and Wake-Sleep at N = 1,000 or 50,000, with a seed in common",
+    "3b": "MCEM and Wake-Sleep at N = 1,000, with a seed in common",
+    "3c": "MCEM, AEVB and Wake-Sleep at N = 50,000, with a seed in common",
+    "match": "a curve that the paper has, trained to its first point",
+}
+"""Where its figure is drawn, what a claim about which nothing was found would need there."""
+LARGER = {
+    "figure1": {"smoke": "laptop", "laptop": "desktop", "desktop": "paper"},
+    "figure2": {"smoke": "laptop", "laptop": "paper"},
+}
+"""The budget after a budget, by figure."""
 SIGNS = {"holds": "✔", "does not hold": "✘", "undecided": "?"}
 
 
-def summary_table(findings: Sequence[Finding]) -> str:
+def summary_table(findings: Sequence[Finding], evidence: Evidence | None = None) -> str:
     """One row a claim, as Markdown: the verdict, in how many places, and what would decide it.
 
     `effect` is the lowest and the highest mean over places, whether or not they decide anything.
+    With the evidence, a claim about which nothing was found says what that lacks.
     """
     header = "claim,what is claimed,verdict,holds,not,open,effect,what would decide it"
     rows: list[list[str]] = [list(header.split(","))]
-    for claim, about in CLAIMS.items():
-        mine = [finding for finding in findings if finding.claim == claim]
+    for claim in judged(findings):
+        mine = claim.findings
         if not mine:
-            if not claim.startswith("own"):
-                rows.append(
-                    [claim, about.statement, "? no evidence", "", "", "", "", missing(claim)]
-                )
+            lacks = missing(claim.key, evidence)
+            rows.append([claim.key, claim.statement, "? no evidence", "", "", "", "", lacks])
             continue
         count = Counter(finding.judgement.verdict for finding in mine)
-        verdict = overall(mine)
         rows.append(
             [
-                claim,
-                about.statement,
-                f"{SIGNS[verdict]} {verdict}",
+                claim.key,
+                claim.statement,
+                f"{SIGNS[claim.verdict]} {claim.verdict}",
                 str(count["holds"]),
                 str(count["does not hold"]),
                 str(count["undecided"]),
@@ -66,11 +91,36 @@ def _what_would_decide(findings: Sequence[Finding]) -> str:
     return answer if count == answers.total() else f"{answer} ({count} of {answers.total()})"
 
 
-def missing(claim: str) -> str:
-    """Say which command makes the evidence that a claim lacks."""
-    commands = {"1": "make figure1", "2": "make figure1", "3": "make figure2",
-                "4": "make diagnostics", "5": "make estimators"}  # fmt: skip
-    return f"`{commands.get(claim[0], 'make figure1')}`"
+def missing(claim: str, evidence: Evidence | None = None) -> str:
+    """Say what a claim lacks: what its figure would have to show, or the command that makes it."""
+    source, command = SOURCES.get(claim[0], SOURCES["1"])
+    table = getattr(evidence, source, None)
+    if table is None or table.empty:
+        return f"`{command}`"
+    return LACKS.get(claim, f"`{command}`") if on_papers_data(table) else STAND_IN
+
+
+def next_steps(findings: Sequence[Finding], evidence: Evidence) -> list[str]:
+    """Say which commands train further, or more seeds, where a claim of the paper needs that."""
+    steps = []
+    for figure, source, claims in (("figure1", "bounds", "12m"), ("figure2", "likelihoods", "3m")):
+        if source not in evidence.sources:
+            continue
+        budget = Path(evidence.sources[source]).parent.name.partition("-")
+        open_ones = [
+            one.judgement
+            for one in findings
+            if one.claim[0] in claims and one.judgement.verdict == "undecided"
+        ]
+        needs = " ".join(one.needs for one in open_ones)
+        further = LARGER[figure].get(budget[0])
+        settings = f" ARGS=settings={budget[2]}" if budget[2] else ""
+        if further and (STAND_IN in needs or "training to" in needs):
+            steps.append(f"More samples: `make {figure} BUDGET={further}{settings}`.")
+        elif seeds := [one.seeds for one in open_ones if one.seeds]:
+            command = f"make {figure} BUDGET={budget[0]} SEEDS={min(seeds)}{settings}"
+            steps.append(f"More seeds: `{command}`, or up to {max(seeds)}.")
+    return steps
 
 
 def details_table(findings: Sequence[Finding]) -> str:

@@ -21,8 +21,9 @@ from reproduce.experiments.claims.finding import (
     judge,
     overall,
 )
-from reproduce.experiments.claims.paper import check_all
-from reproduce.experiments.claims.tables import summary_table
+from reproduce.experiments.claims.paper import check_all, judged
+from reproduce.experiments.claims.places import STAND_IN
+from reproduce.experiments.claims.tables import details_table, summary_table
 
 MARKS = np.array([10**4, 10**5, 10**6, 10**7, 10**8, 2.5 * 10**8]).astype(int)
 EMPTY = pd.DataFrame(columns=["dataset", "n_latent", "n_train", "algorithm", "seed", "split",
@@ -319,8 +320,69 @@ def test_the_published_curve_among_our_runs_and_not():
 def test_a_method_of_ones_own_is_held_against_aevb():
     both = pd.concat([curves("mine", lambda x: x + 2), curves("aevb", lambda x: x)])
     assert [(f.judgement.verdict, f.place.where) for f in found(evidence(both), "own-b")] == [
-        ("holds", "MNIST, N_z = 10, N = 50,000, test")
+        ("holds", "mine, MNIST, N_z = 10, N = 50,000, test")
     ]
+
+
+def test_each_method_of_ones_own_has_a_verdict_of_its_own():
+    three = [curves("good", lambda x: x + 2), curves("bad", lambda x: x - 2)]
+    findings = check_all(evidence(pd.concat([*three, curves("aevb", lambda x: x)])))
+    verdicts = {one.statement: one.verdict for one in judged(findings) if one.key == "own-b"}
+    assert verdicts == {
+        "good reaches a better bound than AEVB": "holds",
+        "bad reaches a better bound than AEVB": "does not hold",
+    }
+    lines = summary_table(findings).splitlines()
+    assert [sum(f"{name} reaches" in line for line in lines) for name in ("good", "bad")] == [1, 1]
+
+
+@pytest.mark.parametrize("dataset", ["digits", "digits_continuous"])
+def test_nothing_about_the_paper_is_decided_on_other_data(dataset):
+    def both(**identity):
+        return pd.concat(
+            curves(algorithm, lambda x, at=at: at + 0 * x, split=split, dataset=dataset, **identity)
+            for algorithm, at in (("aevb", -30.0), ("wake_sleep", -40.0), ("mcem", -60.0))
+            for split in ("train", "train_running", "test")
+        )
+
+    bounds = pd.concat([both(n_latent=size) for size in (3, 10)])
+    likelihoods = pd.concat([both(n_latent=3, n_train=size) for size in (200, 1500)])
+    variances = pd.DataFrame(
+        {"id": "digits-aevb-z10-n1500-12345678", "dataset": dataset, "n_latent": 10,
+         "n_train": 1500, "algorithm": "aevb", "seed": [0], "samples": 10**6,
+         "variance_plotted": 0.1, "variance_single": 20.0}
+    )  # fmt: skip
+    check = evidence(bounds=bounds, likelihoods=likelihoods, diagnostics=variances)
+    for claim in ("1a", "1b", "2a", "2b", "3a", "3b", "3c", "4a", "4b"):
+        judgements = {one.judgement for one in found(check, claim)}
+        assert {(one.verdict, one.would_decide) for one in judgements} == {("undecided", STAND_IN)}
+
+
+def test_a_short_run_decides_nothing_about_the_paper():
+    def run(marks, **identity):
+        return pd.concat(
+            curves(algorithm, lambda x, at=at: at + x, marks=np.array(marks), **identity)
+            for algorithm, at in (("aevb", 5.0), ("wake_sleep", 0.0), ("mcem", -20.0))
+        )
+
+    short = found(evidence(bounds=run([10**4, 10**5])), "1a")
+    assert [one.judgement.would_decide for one in short] == ["training to 1e6 samples (so far 1e5)"]
+    likelihoods = run([10**4, 10**6], n_latent=3, n_train=1000)
+    for claim in ("3a", "3b"):
+        (one,) = found(evidence(likelihoods=likelihoods), claim)
+        assert one.judgement.verdict == "undecided"
+        assert one.judgement.would_decide.startswith("training to 6e7 samples (so far 1e6)")
+
+
+def test_figure_3s_claims_are_about_its_two_sizes_alone():
+    marks = np.array([10**6, 10**8])
+    others = pd.concat(
+        curves(algorithm, lambda x: x, marks=marks, n_latent=3, n_train=n_train)
+        for algorithm in ("aevb", "wake_sleep", "mcem")
+        for n_train in (500, 5000)
+    )
+    for claim in ("3a", "3b", "3c"):
+        assert found(evidence(likelihoods=others), claim) == []
 
 
 def test_one_place_that_fails_fails_the_claim_and_one_open_leaves_it_open():
@@ -395,8 +457,95 @@ def test_verdicts_on_other_data_say_so(results, capsys):
         [curves("aevb", lambda x: x, seeds=9, dataset=d) for d in ("digits", "mnist")]
     )
     further.to_csv(folder / "curves.csv", index=False)
-    command.main([f"results={results}"])
+    command.main([f"results={results}", "budget=desktop"])
     assert "scikit-learn digits, which are not the paper's data" in capsys.readouterr().out
+
+
+def smoke(results, *methods):
+    """Draw digits with these methods of one's own, in many seeds."""
+    folder = results / "figure1" / "smoke"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("aevb", "wake_sleep", *methods)
+    drawn = pd.concat(curves(name, lambda x: x, seeds=20, dataset="digits") for name in names)
+    drawn.to_csv(folder / "curves.csv", index=False)
+
+
+def test_the_papers_data_win_however_much_is_drawn_of_others(results, capsys):
+    smoke(results, "mine", "another")
+    command.main([f"results={results}"])
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"from {results / 'figure1/laptop/curves.csv'}\n")
+    assert "drawn as well: smoke; budget=NAME chooses" in printed
+    own = pd.concat([curves("mine", lambda x: x, seeds=9), curves("aevb", lambda x: x, seeds=1)])
+    further = results / "figure1" / "desktop"
+    further.mkdir()
+    own[own["samples"] <= 10**6].to_csv(further / "curves.csv", index=False)
+    assert gather(results).sources["bounds"].endswith("laptop/curves.csv")
+
+
+def test_a_budget_is_chosen_and_the_claims_of_another_are_kept(results, capsys):
+    smoke(results)
+    command.main([f"results={results}"])
+    first = (results / "claims.json").read_text(encoding="utf-8")
+    command.main([f"results={results}", "budget=smoke"])
+    assert f"Written: {results / 'claims-smoke.json'}" in capsys.readouterr().out
+    (results / "figure1" / "laptop").rename(results / "figure1" / "desktop")
+    command.main([f"results={results}"])
+    printed = capsys.readouterr().out
+    assert "claims.json is of other drawings and stays as it is" in printed
+    assert (results / "claims.json").read_text(encoding="utf-8") == first
+    for budget in ("smoke", "desktop"):
+        written = json.loads((results / f"claims-{budget}.json").read_text(encoding="utf-8"))
+        assert f"/{budget}/" in written["sources"]["bounds"]
+    with pytest.raises(UserError, match=r"no figure drawn with budget=paper; .*: desktop, smoke"):
+        command.main([f"results={results}", "budget=paper"])
+
+
+def test_the_same_drawings_are_checked_again_into_the_same_file(results):
+    command.main([f"results={results}"])
+    folder = results / "figure2" / "laptop"
+    folder.mkdir(parents=True)
+    likelihoods = curves("aevb", lambda x: x, n_latent=3, n_train=1000)
+    likelihoods.to_csv(folder / "curves.csv", index=False)
+    command.main([f"results={results}"])
+    assert sorted(path.name for path in results.glob("*.json")) == ["claims.json"]
+
+
+def test_places_are_printed_on_request(results, capsys):
+    command.main([f"results={results}"])
+    assert "MNIST, N_z = 10" not in capsys.readouterr().out
+    command.main([f"results={results}", "places=true"])
+    printed = capsys.readouterr().out
+    assert details_table(check_all(gather(results))) in printed
+    assert printed.index("what is claimed") < printed.index("MNIST, N_z = 10")
+    with pytest.raises(UserError, match="places cannot be 'yes'"):
+        command.main([f"results={results}", "places=yes"])
+
+
+def test_what_is_printed_says_what_to_do_next(results, capsys):
+    def row(claim):
+        printed = capsys.readouterr().out
+        return printed, next(x for x in printed.splitlines() if x.startswith(f"| {claim} "))
+
+    both = pd.read_csv(results / "figure1" / "laptop" / "curves.csv")
+    both[both["samples"] <= 10**6].to_csv(results / "figure1/laptop/curves.csv", index=False)
+    command.main([f"results={results}"])
+    printed, two_a = row("2a")
+    assert "another N_z of the same data" in two_a
+    assert "make figure1`" not in printed
+    assert "More samples: `make figure1 BUDGET=desktop`." in printed
+    smoke(results)
+    command.main([f"results={results}", "budget=smoke"])
+    printed, two_a = row("2a")
+    assert STAND_IN in two_a
+    assert "More samples: `make figure1 BUDGET=laptop`." in printed
+    (results / "figure1" / "laptop").rename(results / "figure1" / "paper-text")
+    wide = both.assign(value=both["value"] + 20 * both["seed"] * (both["algorithm"] == "aevb"))
+    wide.to_csv(results / "figure1" / "paper-text" / "curves.csv", index=False)
+    command.main([f"results={results}"])
+    printed, _ = row("1b")
+    assert "More seeds: `make figure1 BUDGET=paper SEEDS=" in printed
+    assert "ARGS=settings=text" in printed
 
 
 def test_the_furthest_drawing_counts_and_a_stand_in_only_alone(results):
