@@ -9,14 +9,14 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from scipy import stats
 
 from reproduce import config
+from reproduce.analysis.curves import spread
 from reproduce.common import cli
 from reproduce.common.checks import one_of, whole_number
 from reproduce.common.errors import UserError
 from reproduce.common.machine import MOST_THREADS, available_cores, choose_device, prepare
+from reproduce.common.markdown import with_interval
 from reproduce.data.fallback import substitute_missing
 from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
@@ -99,10 +99,10 @@ def show(
         f"{n_points:,}, by {estimator.name}. Nats a datapoint.",
         highlight=False,
     )
-    table = Table()
-    names = list(found.diagnostics)
-    for name in ("seed", "log p(x)", "± points", "± estimator", "not trusted", *names):
-        table.add_column(name, justify="right")
+    values = ("seed", "log p(x)", "± points", "± estimator", "not trusted")
+    diagnostics = ("seed", *found.diagnostics)
+    # Two tables: in one, a terminal of 80 columns would have no room for the estimate.
+    table, medians = (cli.table(names, names) for names in (values, diagnostics))
     for member, seed in enumerate(seeds):
         value = found.value[member].double().cpu().numpy()
         own = found.stderr[member].double().square().mean().sqrt() / len(value) ** 0.5
@@ -112,18 +112,20 @@ def show(
             f"{evaluate.standard_error(value):.3f}",
             f"{float(own):.4f}",
             f"{int((~found.trusted[member]).sum())} of {len(value)}",
-            *(f"{_median(found.diagnostics[name][member]):.3g}" for name in names),
         )
+        own_medians = (_median(one[member]) for one in found.diagnostics.values())
+        medians.add_row(str(seed), *(f"{median:.3g}" for median in own_medians))
     terminal.print(table)
-    means = found.value.double().mean(1).cpu().numpy()
-    if len(means) > 1:
-        stderr = float(stats.sem(means))
-        half = float(stats.t.ppf(0.975, len(means) - 1)) * stderr
+    over = spread(found.value.double().mean(1, keepdim=True).cpu().numpy())
+    mean, n, std, half = (float(one[0]) for one in over)
+    if n > 1:
         terminal.print(
-            f"Over {len(means)} seeds: {means.mean():.3f}, standard error {stderr:.3f} "
-            f"(95 % interval ± {half:.3f}).",
+            f"Over {n:.0f} seeds: {with_interval(mean, half, digits=3)} (95 % interval), standard "
+            f"error {std / n**0.5:.3f}.",
             highlight=False,
         )
+    if found.diagnostics:
+        terminal.print(medians)
     terminal.print(
         f"± points: standard error over datapoints; ± estimator: of the mean, as the estimator "
         f"knows it; diagnostics: medians. {seconds:.1f} s.",

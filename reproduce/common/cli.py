@@ -8,10 +8,11 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from reproduce.common.errors import UserError
 from reproduce.common.machine import is_out_of_memory
@@ -195,6 +196,16 @@ def hydra_sentence(error: Exception) -> str:
     where = re.search(r"full_key: (\S+)", text)
     setting = f" (in {where.group(1)})" if where else ""
     return f"{lines[0].rstrip('.') if lines else type(error).__name__}{setting}."
+
+
+def table(columns: Iterable[str], numbers: Collection[str], title: str | None = None) -> Table:
+    """A table that keeps numbers whole and folds text where it is narrow; rich would cut both."""
+    made = Table(title=title)
+    for name in columns:
+        whole = name in numbers
+        side = "right" if whole else "left"
+        made.add_column(name, justify=side, no_wrap=whole, overflow="fold")
+    return made
 
 
 def console() -> Console:

@@ -5,19 +5,20 @@ from collections.abc import Iterable
 import numpy as np
 
 
-def nats(value: object, sign: str = "") -> str:
+def nats(value: object, sign: str = "", digits: int = 1) -> str:
     """Write a number of nats, with a minus sign rather than a hyphen."""
-    return f"{value:{sign}.1f}".replace("-", "−")
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
 
 
-def or_blank(value: float, sign: str = "") -> str:
+def or_blank(value: float, sign: str = "", digits: int = 1) -> str:
     """Write a number of nats, or nothing where there is none."""
-    return nats(value, sign) if np.isfinite(value) else ""
+    return nats(value, sign, digits) if np.isfinite(value) else ""
 
 
-def with_interval(mean: float, half_width: float) -> str:
+def with_interval(mean: float, half_width: float, digits: int = 1) -> str:
     """Write a mean in nats and, where it is known, half the width of its interval."""
-    return or_blank(mean) + (f" ± {half_width:.1f}" if np.isfinite(half_width) else "")
+    half = f" ± {half_width:.{digits}f}" if np.isfinite(half_width) else ""
+    return or_blank(mean, digits=digits) + half
 
 
 def aligned(table: list[list[str]], right: Iterable[int]) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reproduce import config
+from reproduce.common import cli
 from reproduce.common.checks import numbers, texts
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_text
@@ -99,11 +100,9 @@ def read_scores(found: Study) -> pd.DataFrame:
 
 def _table(scores: pd.DataFrame, chosen: pd.DataFrame) -> Table:
     winners = set(zip(chosen["entry"], chosen["algorithm"], chosen["step_size"], strict=True))
-    table = Table(title="At the horizon, nats a training datapoint")
-    for name in ("entry", "algorithm", "measure"):
-        table.add_column(name)
-    for name in ("step size", "mean", "worst seed", "chosen"):
-        table.add_column(name, justify="right")
+    right = ("step size", "mean", "worst seed", "chosen")
+    title = "At the horizon, nats a training datapoint"
+    table = cli.table(("entry", "algorithm", "measure", *right), right, title)
     for key, rows in scores.groupby(["entry", "algorithm", "step_size"], sort=False):
         entry, algorithm, step_size = key  # type: ignore[misc]
         values = rows["value"]

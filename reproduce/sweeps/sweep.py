@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from reproduce.analysis.curves import over_seeds
+from reproduce.analysis.curves import spread
 from reproduce.common import cli
 from reproduce.common.errors import UserError
-from reproduce.common.markdown import nats
+from reproduce.common.markdown import with_interval
 from reproduce.common.provenance import provenance
 from reproduce.config.overrides import check_overrides
 from reproduce.store.store import Store
@@ -84,9 +84,8 @@ def _names(planned: Sequence[Planned]) -> list[str]:
 def _plan_table(
     planned: Sequence[Planned], seconds: Sequence[float], names: Sequence[str]
 ) -> Table:
-    table = Table(title="The plan")
-    for name in ("cell", "samples", "seeds", "state", "time"):
-        table.add_column(name, justify="left" if name in ("cell", "state") else "right")
+    columns = ("cell", "samples", "seeds", "state", "time")
+    table = cli.table(columns, ("samples", "seeds", "time"), "The plan")
     for one, duration, name in zip(planned, seconds, names, strict=True):
         if one.job is None:
             table.add_row(name, "", "", f"cannot be: {one.problem}", "")
@@ -125,9 +124,8 @@ def _result_table(
     planned: Sequence[Planned], outcomes: Sequence[Outcome], names: Sequence[str]
 ) -> Table:
     """The bound at the end of each cell; what was done is told by `planned`, made before."""
-    table = Table(title="Variational bound at the end, nats a datapoint (± 95 % over seeds)")
-    for name in ("cell", "train", "test", "status"):
-        table.add_column(name, justify="right" if name in ("train", "test") else "left")
+    title = "Variational bound at the end, nats a datapoint (± 95 % over seeds)"
+    table = cli.table(("cell", "train", "test", "status"), ("train", "test"), title)
     for one, outcome, name in zip(planned, outcomes, names, strict=True):
         values = (_bound(one, split) for split in ("train", "test"))
         table.add_row(name, *values, _status(one, outcome))
@@ -141,9 +139,9 @@ def _bound(one: Planned, split: str) -> str:
     curves = curves[curves["split"] == split]
     if curves.empty:
         return ""
-    last = over_seeds(curves).iloc[-1]
-    half = (last["ci95_high"] - last["ci95_low"]) / 2
-    return nats(last["mean"]) + (f" ± {nats(half)}" if math.isfinite(half) else "")
+    last = curves[curves["samples"] == curves["samples"].max()]
+    found = spread(last["value"].to_numpy(float)[:, None])
+    return with_interval(found.mean[0], found.half_width[0])
 
 
 def _status(one: Planned, outcome: Outcome) -> str:

@@ -1,0 +1,60 @@
+"""What `reproduce estimate` prints: whole at 80 columns, with the interval of the suite."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+from scipy import stats
+
+from reproduce import config
+from reproduce.commands import estimate
+from reproduce.common import cli
+from reproduce.likelihood.evaluate import Question
+from reproduce.likelihood.target import Estimate
+
+
+def printed(show, width=80):
+    """What a terminal of this width shows."""
+    file = io.StringIO()
+    show(Console(file=file, width=width, soft_wrap=True, markup=False))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_estimate_is_whole_at_80_columns(n_members):
+    source = torch.Generator().manual_seed(0)
+    value = -1234 + torch.randn(n_members, 50, generator=source)
+    names = ("ess", "pareto_k", "n_modes", "mode_excess", "acceptance_rate")
+    diagnostics = {name: torch.full((n_members, 50), 0.125) for name in names}
+    found = Estimate(value, value.abs(), torch.ones(n_members, 50) > 0, diagnostics)
+    cell = config.cell_from(config.compose_config([]))
+    asked = (Question(cell, 1000, "test", 50), 50, range(n_members))
+    said = printed(
+        lambda terminal: estimate.show(
+            *asked, SimpleNamespace(name="importance"), found, 1.0, terminal
+        )
+    )
+    assert "…" not in said
+    means = value.double().mean(1).numpy()
+    for number in (f"{mean:.3f}" for mean in means):
+        assert number in said
+    assert all(name in said for name in (*names, "± estimator", "not trusted", "0 of 50", "0.125"))
+    assert ("Over" in said) == (n_members > 1)
+    if n_members > 1:
+        low, high = stats.t.interval(0.95, 2, loc=means.mean(), scale=stats.sem(means))
+        interval = f"{means.mean():.3f} ± {(high - low) / 2:.3f} (95 % interval)"
+        assert f"Over 3 seeds: {interval}".replace("-", "−") in said
+        assert f"error {stats.sem(means):.3f}." in said
+
+
+def test_a_narrow_table_folds_text_and_keeps_numbers_whole():
+    name, value = "mnist-wake_sleep-z200-n50000-f52c72b2", "−1234.5 ± 1234.5"
+    table = cli.table(("cell", "train", "test", "status"), ("train", "test"), "Bounds")
+    table.add_row(name, value, value, "done before; diverged: seed 1 before 1,000,000 samples")
+    said = printed(lambda terminal: terminal.print(table))
+    assert "…" not in said
+    assert said.count(value) == 2
+    cells = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
+    assert "".join(cells) == name
