@@ -72,8 +72,8 @@ def resolve(
     data_dir
         The user's data folder, as for `load`.
     fallback
-        "digits": a data set that cannot be had is replaced by its stand-in (`FALLBACK`).
-        "error": it is an error.
+        "digits": a data set that cannot be had is replaced by its stand-in (`FALLBACK`), unless
+        the user named a folder: who does wants the real data. "error": it is an error.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def resolve(
         Where a name or `fallback` is unknown, `data_dir` is no folder or a file is damaged: a
         damaged file is never replaced by a stand-in.
     DataUnavailable
-        Where a data set cannot be had and `fallback` is "error"; a UserError that names all where
+        Where a data set cannot be had and may not be replaced; a UserError that names all where
         there are several.
     """
     if fallback not in MODES:
@@ -99,16 +99,19 @@ def resolve(
         except DataUnavailable as error:
             chosen[name] = FALLBACK[name]
             missing[name] = error
-    if missing and fallback == "error":
-        raise _unavailable(list(missing.values()))
+    if missing and (folder or fallback == "error"):
+        raise _unavailable(list(missing.values()), replaceable=fallback != "error")
     return Resolution(chosen, missing)
 
 
-def _unavailable(errors: Sequence[DataUnavailable]) -> UserError:
+def _unavailable(errors: Sequence[DataUnavailable], *, replaceable: bool) -> UserError:
     """All that is missing in one error, so that nobody is stopped twice."""
-    if len(errors) == 1:
+    if len(errors) == 1 and not replaceable:
         return errors[0]
-    return UserError("\n".join([*(error.account() for error in errors), ways_to_get(errors)]))
+    parts = [*(error.account() for error in errors), ways_to_get(errors)]
+    if replaceable:
+        parts.append("To go on with scikit-learn's digits instead, leave DATA_DIR unset.")
+    return UserError("\n".join(parts))
 
 
 def substitute_missing(

@@ -78,6 +78,11 @@ def decode(raw: bytes, n_images: int, checksum: str) -> UInt8[np.ndarray, "n_ima
     """
     from scipy.io import loadmat  # slow to import
 
+    if raw.startswith(b"MATLAB 7.3"):
+        raise ContentError(
+            "it is a MATLAB 7.3 file, which is HDF5; save it as an older one, with "
+            f"save('frey_rawface.mat', 'ff', '-v7') (expected sha256 {checksum} of ff)"
+        )
     try:
         columns = loadmat(BytesIO(raw), variable_names=["ff"])["ff"]
     except KeyError as error:

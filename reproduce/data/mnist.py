@@ -102,4 +102,5 @@ def _data_file(stem: str, shape: tuple[int, int, int], checksum: str) -> DataFil
         names=tuple(names),
         urls=tuple(mirror + names[0] for mirror in MIRRORS),
         decode=partial(decode, shape=shape, checksum=checksum),
+        folders=(".", "MNIST/raw", "raw"),  # as torchvision has it, from its root or below
     )

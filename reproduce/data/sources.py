@@ -21,6 +21,9 @@ from reproduce.common.errors import UserError
 from reproduce.common.files import atomic_path
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds; the first is all that a dead network costs
+LFS_POINTER = b"version https://git-lfs"
+SHOWN_NAMES = 8
+"""How many names a message lists of what else a folder holds."""
 
 
 class ContentError(Exception):
@@ -40,11 +43,14 @@ class DataFile:
     decode
         From the file's bytes to its contents; raises `ContentError` unless they are exactly the
         expected ones.
+    folders
+        Where below a folder of data it may lie, as other software leaves it; "." is the folder.
     """
 
     names: tuple[str, ...]
     urls: tuple[str, ...]
     decode: Callable[[bytes], np.ndarray]
+    folders: tuple[str, ...] = (".",)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,16 @@ class DataUnavailable(UserError):
         """Return what is missing and what was tried, a line a place."""
         names = " and ".join(file.names[0] for file in self.files)
         places = "".join(f"\n  - {place}" for place in self.tried)
-        return f"{self.title} is not available. Looked for {names} in:{places}"
+        return (
+            f"{self.title} is not available. Looked for {names} in:{places}\n"
+            f"File names that are understood: {', '.join(self._understood())}."
+        )
+
+    def _understood(self) -> list[str]:
+        """The names of the missing files, the other names that each may have, and subfolders."""
+        names = [name for file in self.files for name in file.names]
+        below = dict.fromkeys(f for file in self.files for f in file.folders if f != ".")
+        return names + [f"or the same in {folder}/ there" for folder in below]
 
 
 def ways_to_get(missing: Iterable[DataUnavailable]) -> str:
@@ -142,7 +157,7 @@ def locate(title: str, files: Sequence[DataFile], data_dir: Path | None) -> list
         places.insert(0, ("DATA_DIR", data_dir))
     # All local copies first, so that a damaged one is reported before any download starts.
     found = {file: _find(file, places) for file in files}
-    tried = [f"{name} ({folder}): not there" for name, folder in places]
+    tried = [f"{name} ({folder}): not there{_instead(folder)}" for name, folder in places]
     target = data_dir if data_dir is not None and os.access(data_dir, os.W_OK) else cache
     complete = []
     for file in files:
@@ -154,13 +169,23 @@ def locate(title: str, files: Sequence[DataFile], data_dir: Path | None) -> list
     return complete
 
 
+def _instead(folder: Path) -> str:
+    """Say what lies in a folder that lacks a file: often the same data in another format."""
+    try:
+        names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    except OSError:
+        return ""
+    more = [f"and {len(names) - SHOWN_NAMES} more"] if len(names) > SHOWN_NAMES else []
+    listed = ", ".join([*names[:SHOWN_NAMES], *more])
+    return f"; it holds {listed}" if names else "; it is empty"
+
+
 def _find(file: DataFile, places: list[tuple[str, Path]]) -> Found | None:
-    for source, folder in places:
-        for name in file.names:
-            path = folder / name
+    for source, place in places:
+        for path in (place / folder / name for folder in file.folders for name in file.names):
             try:
                 if path.is_file():
-                    return Found(file.decode(path.read_bytes()), source)
+                    return Found(_decoded(file, path.read_bytes()), source)
                 if path.exists() or path.is_symlink():
                     raise UserError(
                         f"{path} is a folder or leads nowhere; put the file itself there, or move "
@@ -179,6 +204,12 @@ def _find(file: DataFile, places: list[tuple[str, Path]]) -> Found | None:
     return None
 
 
+def _decoded(file: DataFile, raw: bytes) -> np.ndarray:
+    if raw.startswith(LFS_POINTER):
+        raise ContentError("it is a pointer of Git LFS, for which `git lfs pull` fetches the file")
+    return file.decode(raw)
+
+
 def _fetch(file: DataFile, folder: Path, tried: list[str]) -> Found | None:
     """Download from the first mirror that gives the right contents; add the failures to `tried`."""
     if is_offline():
@@ -188,7 +219,7 @@ def _fetch(file: DataFile, folder: Path, tried: list[str]) -> Found | None:
         try:
             with atomic_path(folder / file.names[0]) as temporary:
                 _download(url, temporary, file.names[0])
-                contents = file.decode(temporary.read_bytes())
+                contents = _decoded(file, temporary.read_bytes())
             return Found(contents, f"downloaded from {urlsplit(url).hostname}")
         except ContentError as error:
             tried.append(f"{url}: {error}")

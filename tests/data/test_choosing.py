@@ -36,9 +36,10 @@ def test_what_is_there_is_used(data_dir, small_frey):
     assert resolution.banner() == ""
 
 
-def test_what_is_missing_is_replaced_and_said_loudly(data_dir, small_frey):
-    (data_dir / FREY_NAME).write_bytes(mat(ff=small_frey))
-    resolution = data.resolve(["mnist", "freyface", "mnist"], data_dir, "digits")
+def test_what_is_missing_is_replaced_and_said_loudly(cache, small_frey):
+    cache.mkdir()
+    (cache / FREY_NAME).write_bytes(mat(ff=small_frey))
+    resolution = data.resolve(["mnist", "freyface", "mnist"], fallback="digits")
     assert resolution.names == {"mnist": "digits", "freyface": "freyface"}
     assert resolution.replaced == {"mnist": "digits"}
     banner = resolution.banner()
@@ -74,6 +75,35 @@ def test_all_that_is_missing_is_named_at_once():
     assert said.index("MNIST is not available") < said.index("Frey Face is not available")
     assert said.count("Three ways to get the real data") == 1
     assert FREY_NAME in said.split("Three ways")[1]
+
+
+def test_who_names_a_folder_gets_the_real_data_or_an_error(data_dir):
+    (data_dir / "freyfaces.pkl").write_bytes(b"")
+    (data_dir / "old").mkdir()
+    with pytest.raises(UserError) as stop:
+        data.resolve(["freyface", "digits"], data_dir, "digits")
+    said = str(stop.value)
+    assert f"DATA_DIR ({data_dir}): not there; it holds freyfaces.pkl, old/\n" in said
+    assert f"File names that are understood: {FREY_NAME}.\n" in said
+    assert said.endswith("leave DATA_DIR unset.")
+
+
+def test_a_folder_with_one_of_two_data_sets_names_the_other(data_dir, small_frey):
+    (data_dir / FREY_NAME).write_bytes(mat(ff=small_frey))
+    for number in range(10):
+        (data_dir / f"note-{number}").write_text("")
+    with pytest.raises(UserError) as stop:
+        data.resolve(["mnist", "freyface"], data_dir)
+    said = str(stop.value)
+    assert "Frey Face" not in said
+    assert "note-6, and 3 more\n" in said
+    assert "train-images.idx3-ubyte, " in said
+    assert "or the same in MNIST/raw/ there" in said
+
+
+def test_an_empty_folder_is_said_to_be_empty(data_dir):
+    with pytest.raises(UserError, match="not there; it is empty"):
+        data.resolve(["mnist"], data_dir)
 
 
 @pytest.mark.parametrize("kind", ["folder", "broken link"])

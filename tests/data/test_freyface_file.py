@@ -76,6 +76,11 @@ def test_other_kinds_of_file_are_refused(small_frey, data_dir, content):
     assert "cannot be decoded as a MATLAB file" in refused(data_dir, content)
 
 
+def test_a_matlab_file_of_version_7_3_is_named(small_frey, data_dir):
+    header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n"
+    assert "is a MATLAB 7.3 file" in refused(data_dir, header)
+
+
 @pytest.mark.parametrize("kept", [100, 130, 200, 10_000])
 def test_truncated_files_are_refused(small_frey, data_dir, kept):
     refused(data_dir, mat(ff=small_frey)[:kept])

@@ -54,6 +54,27 @@ def test_names_with_a_dot(small_mnist, data_dir, suffix):
     assert data.load("mnist", data_dir).source == "DATA_DIR"
 
 
+@pytest.mark.parametrize("below", ["MNIST/raw", "raw"])
+def test_the_folders_of_torchvision(small_mnist, data_dir, below):
+    folder = data_dir / below
+    folder.mkdir(parents=True)
+    put(folder, {name.removesuffix(".gz"): content for name, content in small_mnist.items()}, bytes)
+    assert data.load("mnist", data_dir).source == "DATA_DIR"
+
+
+def test_a_damaged_file_of_torchvision_is_refused(small_mnist, data_dir):
+    folder = data_dir / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    put(folder, small_mnist, lambda content: content[:-1])
+    assert str(folder / TRAIN_NAME) in refused(data_dir)
+
+
+def test_a_pointer_of_git_lfs_is_named(small_mnist, data_dir):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9912422\n"
+    put(data_dir, {TRAIN_NAME: pointer}, bytes)
+    assert "is a pointer of Git LFS" in refused(data_dir)
+
+
 def test_a_plain_file_under_a_gz_name_passes(small_mnist, data_dir):
     put(data_dir, small_mnist, bytes)
     assert len(data.load("mnist", data_dir).train) == 50
