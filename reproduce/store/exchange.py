@@ -15,7 +15,8 @@ from pathlib import Path
 
 from reproduce.common import cli
 from reproduce.common.errors import UserError
-from reproduce.common.files import read_json, write_with
+from reproduce.common.files import write_with
+from reproduce.store.store import MEMBER, Store
 
 FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
 """The curve, which means "done", comes last."""
@@ -36,16 +37,17 @@ def restore(folder: Path, runs: Path) -> list[Path]:
 
 def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
     found = (path.parent for path in source.glob("*/seed-*/curve.csv"))
-    members = sorted(path for path in found if path.name.removeprefix("seed-").isdecimal())
+    members = sorted(path for path in found if MEMBER.fullmatch(path.name))
     if not members:
         raise UserError(f"{source} holds no members; give a folder with <cell>/seed-<n>/curve.csv.")
+    far = {member: _samples(member) for member in members}
     copied = []
     for member in members:
         there = target / member.relative_to(source)
         known = (there / "curve.csv").exists()
         if not known and not replace and (there / "checkpoint.ckpt").exists():
             continue  # in training
-        further = not known or (replace and _samples(member) > _samples(there))
+        further = not known or (replace and far[member] > _samples(there))
         if further:
             (there / "checkpoint.ckpt").unlink(missing_ok=True)  # of what did not go as far
             _put(member.parent / "cell.json", there.parent / "cell.json")
@@ -77,11 +79,12 @@ def _put(source: Path, target: Path) -> None:
 
 
 def _samples(member: Path) -> int:
-    path = member / "manifest.json"
-    try:
-        return int(read_json(path, "delete the member's folder")["samples"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is no manifest of a member ({error}).") from error
+    """How far a member was trained; refuses one that is a copy of another."""
+    store, seed = Store(member.parents[1]), int(member.name.removeprefix("seed-"))
+    manifest = store.manifest(store.cell(member.parent.name), seed)
+    if "samples" not in manifest:
+        raise UserError(f"There is no {member / 'manifest.json'} that says how far it was trained.")
+    return int(manifest["samples"])
 
 
 def export_command(arguments: Sequence[str]) -> int:

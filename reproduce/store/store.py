@@ -37,6 +37,8 @@ CURVES_KINDS: dict[str, type] = {
     "samples": int, "value": float,
 }  # fmt: skip
 """Columns of `curves.csv` of a figure."""
+MEMBER = re.compile(r"seed-(0|[1-9][0-9]*)")
+"""The name of a member's folder; `seed-00` is none."""
 
 
 class Store:
@@ -63,7 +65,7 @@ class Store:
 
     def seeds(self, cell: Cell) -> list[int]:
         """The seeds of the members that there are; other folders beside theirs do not count."""
-        names = (re.fullmatch(r"seed-(\d+)", path.name) for path in self.folder(cell).glob("*"))
+        names = (MEMBER.fullmatch(path.name) for path in self.folder(cell).glob("*"))
         return sorted(int(name[1]) for name in names if name)
 
     def trained_seeds(self, cell: Cell) -> list[int]:
@@ -77,9 +79,15 @@ class Store:
         values = read_json(path, advice)
         values.pop("id", None)
         try:
-            return Cell(**values)
+            cell = Cell(**values)
         except (TypeError, KeyError) as error:
             raise UserError(f"{path} describes no cell ({error}); {advice}.") from error
+        if cell.id != name:
+            raise UserError(
+                f"{path} describes the cell {cell.id}: a copied cell is no other; delete the "
+                "folder or give it that name."
+            )
+        return cell
 
     def write_cell(self, cell: Cell) -> None:
         """Write down the settings of `cell`."""
@@ -94,6 +102,7 @@ class Store:
     def curve(self, cell: Cell, seed: int) -> pd.DataFrame:
         """Return a member's curve; empty where it has none."""
         path = self.member_folder(cell, seed) / "curve.csv"
+        self.manifest(cell, seed)  # which tells whose it is
         return _read(path, CURVE_KINDS, once=("split", "samples"))
 
     def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
@@ -108,6 +117,7 @@ class Store:
     def likelihoods(self, cell: Cell, seed: int) -> pd.DataFrame:
         """Return the estimates of a member's log p(x); empty where it has none."""
         path = self.member_folder(cell, seed) / "likelihood.csv"
+        self.manifest(cell, seed)  # which tells whose they are
         return _read(path, LIKELIHOOD_KINDS, once=())
 
     def write_manifest(self, cell: Cell, seed: int, manifest: Mapping[str, Any]) -> None:
@@ -115,7 +125,13 @@ class Store:
         write_json(self.member_folder(cell, seed) / "manifest.json", dict(manifest))
 
     def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
-        """Return a member's manifest; empty where it has none."""
+        """Return a member's manifest; empty where it has none.
+
+        Raises
+        ------
+        UserError
+            Where it is of another member: a copy would count as one more seed.
+        """
         path = self.member_folder(cell, seed) / "manifest.json"
         if not path.exists():
             return {}
@@ -125,6 +141,15 @@ class Store:
             wrong = key == "samples" and found.get(key, 0) is None
             if wrong or not isinstance(found.get(key), int | None):
                 raise UserError(f"{path}: {key} is no whole number; {advice}.")
+        try:
+            made = (Cell(**found["cell"]).id, found["seed"])
+        except (TypeError, KeyError, UserError) as error:
+            raise UserError(f"{path} is no manifest of a member ({error}); {advice}.") from error
+        if made != (cell.id, seed):
+            raise UserError(
+                f"{path} is of {made[0]} seed {made[1]}, so what lies beside it is no result of "
+                f"{cell.id} seed {seed}; {advice}."
+            )
         return found
 
     def is_done(self, cell: Cell, seed: int, samples: int) -> bool:

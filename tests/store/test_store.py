@@ -1,5 +1,8 @@
 """The store: damaged files end in a sentence that names them, and strangers' files do not count."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from reproduce import config
@@ -60,7 +63,7 @@ def test_damaged_files_are_named(trained, name, text, said):
 
 def test_other_folders_beside_a_members_do_not_count(trained, tmp_path):
     store, cell = trained
-    for name in ("seed-old/curve.csv", "seed-0/snapshots/mine.ckpt"):
+    for name in ("seed-old/curve.csv", "seed-00/curve.csv", "seed-0/snapshots/mine.ckpt"):
         path = store.folder(cell) / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("split,samples,value\n")
@@ -69,6 +72,34 @@ def test_other_folders_beside_a_members_do_not_count(trained, tmp_path):
     assert load_model(cell.id, tmp_path).n_members == 2
     copied = exchange.export(store.root, tmp_path / "exported")
     assert sorted(path.name for path in copied) == ["seed-0", "seed-1"]
+
+
+def test_a_copy_of_a_member_is_no_other_seed(trained, tmp_path):
+    store, cell = trained
+    (store.member_folder(cell, 0) / "likelihood.csv").write_text(LIKELIHOODS)
+    shutil.copytree(store.member_folder(cell, 0), store.member_folder(cell, 2))
+    said = rf"seed-2/manifest.json is of {cell.id} seed 0, .* no result of {cell.id} seed 2"
+    for read in (store.curve, store.likelihoods, store.manifest):
+        with pytest.raises(UserError, match=said):
+            read(cell, 2)
+    with pytest.raises(UserError, match=said):
+        store.is_done(cell, 2, 1000)
+    with pytest.raises(UserError, match=said):
+        exchange.export(store.root, tmp_path / "exported")
+    with pytest.raises(UserError, match=said):
+        exchange.restore(store.root, tmp_path / "other")
+    assert not (tmp_path / "exported").exists()
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_copy_of_a_cell_is_no_other_cell(trained):
+    store, cell = trained
+    other = replace(cell, n_latent=3)
+    shutil.copytree(store.folder(cell), store.folder(other))
+    with pytest.raises(UserError, match=f"describes the cell {cell.id}: a copied cell"):
+        store.cell(other.id)
+    with pytest.raises(UserError, match=f"is of {cell.id} seed 0"):
+        store.curve(other, 0)
 
 
 @pytest.mark.parametrize(
