@@ -20,7 +20,7 @@ from reproduce.common.machine import is_out_of_memory
 USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 FOLDER_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
-    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ESTALE,
 )  # fmt: skip
 """What the system says of folders that cannot be used; other OSErrors may be ours."""
 

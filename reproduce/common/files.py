@@ -5,6 +5,7 @@ names it.
 """
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from reproduce.common.errors import UserError
+
+LOCKS_FAIL = (errno.ENOLCK, errno.ESTALE, errno.EOPNOTSUPP, errno.EIO)
+"""What the system says of a lock where a file system, such as NFS, has none that works."""
 
 
 @contextlib.contextmanager
@@ -108,6 +113,40 @@ def read_table(
     if once and frame.duplicated(list(once)).any():
         raise UserError(f"{path} holds a point twice; {advice}.")
     return frame
+
+
+@contextlib.contextmanager
+def locked(path: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the lock `path`; the system releases it when a process dies, however it dies.
+
+    `on_wait` is called where another process holds it.
+    """
+    lock = FileLock(path)
+    with _lock_errors(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            on_wait()
+            lock.acquire()
+    try:
+        yield
+    finally:
+        with _lock_errors(path):
+            lock.release()
+
+
+@contextlib.contextmanager
+def _lock_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in LOCKS_FAIL:
+            raise
+        raise UserError(
+            f"The folder {path.parent} lies on a file system whose locks do not work "
+            f"({error.strerror}), as NFS without its lock service; choose a folder on another "
+            "disk with results=FOLDER, then run the same command again."
+        ) from error
 
 
 def _umask() -> int:

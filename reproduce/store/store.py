@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from reproduce.common.errors import UserError
-from reproduce.common.files import read_json, read_table, write_json, write_with
+from reproduce.common.files import locked, read_json, read_table, write_json, write_with
 from reproduce.store.cell import Cell
 
 CURVE_KINDS: dict[str, type] = {"split": str, "samples": int, "value": float}
@@ -108,7 +107,7 @@ class Store:
     def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
         """Add an estimate of a member's log p(x); several processes may do so at once."""
         path = self.member_folder(cell, seed) / "likelihood.csv"
-        with FileLock(path.with_name(".likelihood.lock")):
+        with locked(path.with_name(".likelihood.lock")):
             known = self.likelihoods(cell, seed)
             added = pd.DataFrame([row])[list(LIKELIHOOD_KINDS)]
             frame = added if known.empty else pd.concat([known, added], ignore_index=True)

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from filelock import FileLock, Timeout
 
 from reproduce import data
 from reproduce.algorithms.base import Algorithm
 from reproduce.algorithms.schedule import Chunks, marks, rounded
-from reproduce.common import plugins
+from reproduce.common import identity, plugins
 from reproduce.common.checks import whole_number
 from reproduce.common.errors import UserError
+from reproduce.common.files import locked
 from reproduce.common.lightning import LightningEnvironment, SIGTERMException, pl
 from reproduce.common.machine import choose_device, device_name, prepare
 from reproduce.common.provenance import provenance
@@ -140,21 +140,14 @@ def build(
 
 @contextlib.contextmanager
 def _locked(store: Store, cell: Cell, seed: int, report: Report) -> Iterator[None]:
-    """Hold the member's lock; the system releases it when a process dies, however it dies."""
+    """Hold the member's lock."""
     folder = store.member_folder(cell, seed)
     store.write_cell(cell)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        report("message", f"{cell.title} seed {seed}: another process is training it; waiting.")
-        lock.acquire()
-    try:
+    waiting = f"{cell.title} seed {seed}: another process is training it; waiting."
+    with locked(folder / ".lock", lambda: report("message", waiting)):
         remove_leftovers(store, cell, seed)
         yield
-    finally:
-        lock.release()
 
 
 def _progress(store: Store, cell: Cell, seed: int) -> int:

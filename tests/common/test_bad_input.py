@@ -1,6 +1,7 @@
 """Bad input ends in one clear sentence and a non-zero exit, and nothing is lost."""
 
 import errno
+import fcntl
 import gzip
 import io
 import json
@@ -388,6 +389,24 @@ def test_a_full_disk_loses_nothing(run, trained, uninterrupted, tmp_path, monkey
     }
     assert run("cell", *TRAINED, "samples=25000").status == 0
     assert curves(tmp_path / "results") == uninterrupted
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ESTALE, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(run, trained, tmp_path, monkeypatch, code):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))  # as the system does: without a file's name
+
+    cell, _ = copied(trained, tmp_path)
+    before = files(cell)
+    with monkeypatch.context() as nfs:
+        nfs.setattr(fcntl, "flock", fail)
+        outcome = run("cell", *TRAINED, "samples=25000")
+    assert outcome.status == 2
+    assert re.match(rf"error: The folder \S+/seed-0 .* \({os.strerror(code)}\)", outcome.err)
+    assert "results=FOLDER" in outcome.err
+    assert outcome.err.count("\n") == 1
+    kept = {path: content for path, content in files(cell).items() if "lock" not in path.name}
+    assert kept == {path: content for path, content in before.items() if "lock" not in path.name}
 
 
 @pytest.mark.slow

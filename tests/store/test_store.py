@@ -1,5 +1,8 @@
 """The store: damaged files end in a sentence that names them, and strangers' files do not count."""
 
+import errno
+import fcntl
+import os
 import shutil
 from dataclasses import replace
 
@@ -90,6 +93,17 @@ def test_a_copy_of_a_member_is_no_other_seed(trained, tmp_path):
         exchange.restore(store.root, tmp_path / "other")
     assert not (tmp_path / "exported").exists()
     assert not (tmp_path / "other").exists()
+
+
+def test_estimates_need_locks_that_work(trained, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    store, cell = trained
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(UserError, match=f"{store.member_folder(cell, 1)} lies on a file system"):
+        store.add_likelihood(cell, 1, {})
+    assert store.likelihoods(cell, 1).empty
 
 
 def test_a_copy_of_a_cell_is_no_other_cell(trained):
