@@ -303,8 +303,10 @@ def _run_pool(
     stopping = context.RawValue(ctypes.c_bool, False)
     reporters = [board.reporter(job) for job in jobs]
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, stopping))
-    with _interrupts_ignored():  # which the processes, started here, inherit while they import
+    # Processes, started here, inherit that interrupts are ignored while they import.
+    with _interrupts_ignored(), _start_method_of_python():
         futures = {pool.submit(_train_in_worker, n, job): n for n, job in enumerate(jobs)}
+    processes = list((pool._processes or {}).values())
 
     def settle(number: int, future: Future[None]) -> None:
         with _noted(jobs[number], failures):
@@ -315,14 +317,40 @@ def _run_pool(
         _follow(futures, reports, reporters, settle)
     except BaseException as error:
         stopping.value = True
-        _end(list((pool._processes or {}).values()), pool)
+        codes = [process.exitcode for process in processes]  # before the others are ended
+        _end(processes, pool)
         if isinstance(error, BrokenProcessPool):
             raise UserError(
-                "A worker process was killed (out of memory, or by hand). Finished cells and "
-                "checkpoints are safe: run the same command again to continue."
+                f"{_why_lost(codes)} Finished cells and checkpoints are safe: run the same "
+                "command again to continue."
             ) from error
         raise
     pool.shutdown()
+
+
+def _why_lost(codes: Iterable[int | None]) -> str:
+    """Say how the worker was lost that was lost first: a negative exit status is a signal's."""
+    own = [code for code in codes if code is not None and code >= 0]
+    if own:
+        return f"A worker process ended by itself (exit status {own[0]}; see what it says above)."
+    return "A worker process was killed (out of memory, or by hand)."
+
+
+@contextmanager
+def _start_method_of_python() -> Iterator[None]:
+    """Let children begin where joblib started us: they look up our default way to start processes.
+
+    Joblib's workers have one of joblib's own as their default, which Python does not know.
+    """
+    before = multiprocessing.get_start_method(allow_none=True)
+    if before is None or before in multiprocessing.get_all_start_methods():
+        yield
+        return
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(before, force=True)
 
 
 @contextmanager

@@ -75,6 +75,17 @@ def test_a_failing_job_is_named_and_the_others_finish(sweep, launcher, expected)
         assert checkpoints("results") == before
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_jobs_of_several_cores_train_in_several_processes(sweep, launcher, expected):
+    arguments = [f"hydra/launcher={launcher}", "workers=2", "seeds=2", "model.n_latent=2"]
+    status, _, err = sweep(*arguments)
+    assert (status, err) == (0, "")
+    assert curves("results") == expected
+    manifests = [json.loads(p.read_text()) for p in Path("results").glob("runs/*/*/manifest.json")]
+    assert [m["stacked_with"] for m in manifests] == [1, 1]
+
+
 def test_a_fault_in_the_code_keeps_its_traceback(sweep):
     base = "reproduce.algorithms.base.Algorithm"  # has no step
     faulty = f"algorithm._target_={base},reproduce.algorithms.aevb.AEVB"
@@ -197,3 +208,14 @@ def test_hydra_is_told_and_every_job_finds_its_share(monkeypatch, launcher, expe
             return_hydra_config=True,
         )
     assert launchers.share(composed.hydra) == (None if launcher == "basic" else 4)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 16])
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
+def test_jobs_use_every_core_at_most_once(monkeypatch, launcher, cores):
+    monkeypatch.setattr(launchers, "available_cores", lambda: cores)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for n_jobs in (1, 2, 3, 20):
+        divided = launchers.division(launcher, n_jobs, {})
+        assert 1 <= divided.at_once * divided.cores <= cores
+        assert divided.cores >= (cores if launcher == "basic" else cores // n_jobs)

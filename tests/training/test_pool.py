@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from reproduce import config
+from reproduce.common.errors import UserError
+from reproduce.experiments.plan import make_plan
 from reproduce.store.store import Store
 from reproduce.training import pool
 
@@ -58,3 +60,30 @@ def test_a_member_that_went_farther_counts_at_the_jobs_end(tmp_path):
     assert "2.0e+04 samples" in line
     printed = float(re.search(r"test +(-?\d+\.\d+)", line).group(1))
     assert printed == pytest.approx(ends.mean(), abs=0.005)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 1), (16, 1), (1, 2), (4, 2)])
+def test_a_figure_uses_every_core_once_however_many(monkeypatch, tmp_path, cores, threads):
+    begun = []  # (processes, pieces of jobs)
+    monkeypatch.setattr(pool, "available_cores", lambda: cores)
+    monkeypatch.setattr(pool, "_run_pool", lambda jobs, workers, *_: begun.append((workers, jobs)))
+    monkeypatch.setattr(pool, "_train", lambda job, report: begun.append((1, [job])))
+    monkeypatch.setattr(pool._Board, "finished", lambda *_: None)
+    arguments = ["budget=smoke", "seeds=3", f"threads={threads}", f"results={tmp_path}"]
+    arguments.append("figure.panels.paper=[{data:digits,n_latent:2},{data:digits,n_latent:3}]")
+    out = Console(file=io.StringIO())
+    jobs = make_plan(arguments, out).jobs
+    pool.run(jobs, None, out, bar=False)
+    members = [(job.cell.id, seed) for job in jobs for seed in job.seeds]
+    pieces = [job for _, some in begun for job in some]
+    assert sorted((job.cell.id, seed) for job in pieces for seed in job.seeds) == sorted(members)
+    processes = max(workers for workers, _ in begun)
+    assert processes == max(1, min(cores // threads, len(members)))
+
+
+def test_a_worker_that_cannot_start_is_not_blamed_on_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(pool, "_start_worker", int)  # which takes no such arguments
+    overrides = ["data=digits", "seeds=2", "samples=1000", f"results={tmp_path}", "tracking=off"]
+    job = config.job_from(config.compose_config(overrides))
+    with pytest.raises(UserError, match=r"ended by itself \(exit status 0"):
+        pool.run([job], 2, Console(file=io.StringIO()), bar=False)
