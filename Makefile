@@ -30,8 +30,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.installed-bench
-# Quoted for Hydra within quotes for the shell: a folder's name is taken as it is typed.
-FOLDER = $(if $(filter-out results,$(RESULTS)),'results="$(RESULTS)"')
+# A folder's name is taken as it is typed: a dollar sign is its own, and an apostrophe is quoted, too.
+quoted = '$(subst ','\'',$(1))'
+FOLDER = $(if $(filter-out results,$(RESULTS)),$(call quoted,results=$(value RESULTS)))
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 .PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators diagnostics claims report dashboard bench install-bench gpu test test-more test-all lint clean-results
@@ -78,13 +79,13 @@ estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact an
 	$(PY) -m reproduce estimators $(ARGS)
 
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
-	$(PY) -m reproduce diagnostics 'results=$(RESULTS)'
+	$(PY) -m reproduce diagnostics $(call quoted,results=$(value RESULTS))
 
 claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default), ARGS='budget=NAME places=true'
-	$(PY) -m reproduce claims 'results=$(RESULTS)' $(ARGS)
+	$(PY) -m reproduce claims $(call quoted,results=$(value RESULTS)) $(ARGS)
 
 report: $(INSTALLED) ## One HTML file with everything there is: RESULTS=results (default)
-	$(PY) -m reproduce report 'results=$(RESULTS)'
+	$(PY) -m reproduce report $(call quoted,results=$(value RESULTS))
 
 dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the published curves; ARGS=tracking=online saves it
 	$(PY) -m reproduce dashboard $(FOLDER) $(ARGS)
@@ -100,7 +101,7 @@ $(PEERS): $(INSTALLED)
 	@touch $@
 
 gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the paper budget; MINUTES=25
-	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(ARGS)
+	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(call quoted,$(value DATA_DIR))) $(ARGS)
 
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 

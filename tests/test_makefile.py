@@ -1,5 +1,6 @@
 """What make passes on: variables it does not know are refused, folders are taken as typed."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -22,13 +23,14 @@ def test_a_misspelt_variable_does_not_start_the_long_run(given):
     assert f"there is no variable {given.partition('=')[0]}; choose from: BUDGET" in done.stderr
 
 
-@pytest.mark.parametrize("folder", ["a#1", "a, b", "1.10", "Zürich", "a=b"])
-def test_a_folder_is_passed_on_as_it_is_typed(folder):
-    (command,) = [
-        line for line in make("figure1", f"RESULTS={folder}").stdout.splitlines()
-        if " figure=figure1 " in line
-    ]  # fmt: skip
-    assert f"""'results="{folder}"'""" in command
+@pytest.mark.parametrize(
+    "folder", ["a#1", "a, b", "1.10", "Zürich", "a=b", "it's", "a$b", 'say "a"', "a b\\"]
+)
+@pytest.mark.parametrize("target", ["figure1", "sweep", "claims"])
+def test_a_folder_is_passed_on_as_it_is_typed(target, folder):
+    lines = make(target, f"RESULTS={folder}").stdout.splitlines()
+    (command,) = [line for line in lines if " -m reproduce " in line]
+    assert f"results={folder}" in shlex.split(command)
 
 
 def test_a_python_that_is_too_old_is_said_first(tmp_path):

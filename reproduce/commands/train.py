@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser  # there is no public one
 
 from reproduce.common import plugins
 from reproduce.common.errors import UserError
-from reproduce.config.overrides import check_overrides
+from reproduce.config.overrides import as_typed, check_overrides
 from reproduce.sweeps import application, multirun
 
 
@@ -34,6 +34,7 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
 
 def main(arguments: Sequence[str]) -> int:
     """Train what the command line asks for; return the exit status."""
+    arguments = as_typed(arguments)
     given = check_arguments(arguments)
     if multirun.is_asked_for(given):
         options = [argument for argument in arguments if argument not in given.overrides]

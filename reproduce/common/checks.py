@@ -1,6 +1,7 @@
 """Checks of single settings, each ending in one sentence that says what was expected."""
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -92,8 +93,8 @@ def yes_or_no(name: str, value: Any) -> bool:
 
 
 def quoted(text: object) -> str:
-    """Quote a value for Hydra's command line."""
-    escaped = str(text).replace("'", "\\'")
+    """Quote a value for Hydra's command line, where a backslash counts before quotes alone."""
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text))
     return f"'{escaped}'"
 
 

@@ -16,7 +16,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from reproduce.common import plugins
-from reproduce.common.checks import folder_name, shown
+from reproduce.common.checks import folder_name, quoted, shown
 from reproduce.common.errors import UserError
 from reproduce.common.provenance import REPOSITORY
 
@@ -25,6 +25,31 @@ NO_GROUPS = ("hydra", "sweep")
 """Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
 LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")
 """Settings that name what a file of conf/ is, and would only mislabel curves and folders."""
+TYPED = ("results", "data.dir", "tracking.folder", "tracking.project", "run")
+"""Places and names: each is taken as it is typed, never as a number, and never swept."""
+
+
+def as_typed(overrides: Sequence[str]) -> list[str]:
+    """Quote the values of `TYPED` for Hydra, which would make 1.1 of 1.10 and two folders of a,b.
+
+    What is in quotes already is left to Hydra.
+    """
+    return [_typed(override) for override in overrides]
+
+
+def _typed(override: str) -> str:
+    name, equals, value = override.partition("=")
+    key = name.lstrip("+")
+    in_quotes = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    unset = key == "data.dir" and value == "null"
+    if not equals or key not in TYPED or in_quotes or unset:
+        return override
+    if re.match(r"(choice|range|interval|glob|sort|shuffle|tag)\(", value):
+        raise UserError(
+            f"{key} is a place or a name, which cannot be swept; if {value!r} is what it is "
+            f'called, put it in quotes within the shell\'s: "{key}={quoted(value)}".'
+        )
+    return f"{name}={quoted(value)}"
 
 
 def check_overrides(
@@ -44,7 +69,7 @@ def check_overrides(
     primary
         The verb whose file of conf/ is overridden.
     """
-    parsed = [_parse(text, sweep) for text in overrides]
+    parsed = [_parse(text, sweep) for text in as_typed(overrides)]
     own = [one for one in parsed if not one.is_hydra_override() and one.package is None]
     chosen = [_choice(one, primary) for one in own if one.key_or_group in groups()]
     settings = _settings(tuple(text for text in chosen if text), primary)
@@ -59,7 +84,7 @@ def compose_unchecked(overrides: Sequence[str], primary: str = "train") -> DictC
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(primary, overrides=[*plugins.search_path(), *overrides])
+            return compose(primary, overrides=[*plugins.search_path(), *as_typed(overrides)])
     finally:
         GlobalHydra.instance().hydra = application
 

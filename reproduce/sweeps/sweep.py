@@ -16,7 +16,7 @@ from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.markdown import with_interval
 from reproduce.common.provenance import provenance
-from reproduce.config.overrides import check_overrides
+from reproduce.config.overrides import as_typed, check_overrides
 from reproduce.store.store import Store
 from reproduce.sweeps import application, launchers, multirun
 from reproduce.sweeps.multirun import Outcome, failed
@@ -27,7 +27,7 @@ from reproduce.training.pool import all_lost, diverged, run
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sweep that the command line asks for; return the exit status."""
-    overrides = list(arguments)
+    overrides = as_typed(arguments)
     options = [argument for argument in overrides if argument.startswith("-")]
     if options:
         raise UserError(

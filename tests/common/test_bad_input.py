@@ -35,8 +35,9 @@ from reproduce.report import dashboard
 from reproduce.sweeps import sweep
 from reproduce.training import pool
 
+SHORT = ["samples=1000", "seeds=1", "tracking=off", "workers=1"]
 COMMANDS = {
-    "cell": (cell_command.main, ["samples=1000", "seeds=1", "tracking=off", "workers=1"]),
+    "cell": (cell_command.main, SHORT),
     "figure": (
         figure.main,
         ["figure=figure1", "budget=smoke", "samples=1000", "seeds=1", "tracking=off", "workers=1"],
@@ -278,11 +279,18 @@ def test_a_sweep_names_the_bad_job_and_does_the_others(run, tmp_path):
     assert len(pd.read_csv(curve)) == 3
 
 
-@pytest.mark.parametrize("wrong", ["algorithm=aevb,aebv", "results=a_file/x", "results=null"])
+@pytest.mark.parametrize("wrong", ["algorithm=aevb,aebv", "results=a_file/x", "results="])
 def test_a_sweep_that_cannot_begin_says_so(run, tmp_path, wrong):
     (tmp_path / "a_file").touch()
     refusal(run("cell", "--multirun", "model.n_latent=2,3", wrong))
     assert {path.name for path in tmp_path.iterdir()} == {"a_file"}
+
+
+@pytest.mark.parametrize("command", ["cell", "sweep"])
+def test_a_sweep_over_folders_is_one_folder(run, tmp_path, command):
+    options = ["--multirun"] if command == "cell" else SHORT
+    assert run(command, *options, "model.n_latent=2", "results=1.10,007").status == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"1.10,007"}
 
 
 # Checkpoints.
@@ -541,11 +549,11 @@ def test_anything_else_that_is_too_large_for_memory_is_a_sentence(run, monkeypat
         ("cell", ["model.encoder._target_=null"], "Expected a callable target"),
         ("cell", ["algorithm._target_=collections.Counter"], "Counter is no algorithm"),
         ("cell", ["algorithm=mcem", "algorithm.target_acceptance=x"], "target_acceptance must lie"),
-        ("cell", ["tracking=offline", "tracking.folder=null"], "tracking.folder must be a folder"),
+        ("cell", ["tracking=offline", "tracking.folder="], "tracking.folder must be a folder"),
         (
             "cell",
-            ["tracking=offline", "tracking.project=5"],
-            "tracking.project must be a name, not 5",
+            ["tracking=offline", "tracking.project="],
+            "tracking.project must be a name, not ''",
         ),
         ("figure", ["budget=smoke", "budget.name=../evil"], "budget.name is not for setting"),
         (

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from reproduce import config, data
 from reproduce.common.errors import UserError
-from reproduce.config.overrides import groups
+from reproduce.config.overrides import as_typed, check_overrides, groups
 from reproduce.experiments.plan import make_plan, marks_of
+from reproduce.sweeps import multirun
 from reproduce.training.loop import build
 
 TINY = ["model.n_latent=2", "model.n_hidden=5", "seeds=2"]
@@ -259,3 +260,44 @@ def test_composing_leaves_an_application_of_hydra_as_it_was():
     assert GlobalHydra.instance().hydra is None
     config.compose_config([])
     assert GlobalHydra.instance().hydra is None
+
+
+AWKWARD = [
+    "1.10", "007", "1e3", "null", "on", "true", "2013-12-20", "1:30", "a,b", "a, b", "a#1", "a=b",
+    "[a]", "{a:1}", "Zürich", "it's", 'say "a"', "~x", "a\\", "a\\'b", "$HOME", "(a)", "0x1f", "-",
+]  # fmt: skip
+"""Names of folders that YAML, Hydra or a shell would take for something else."""
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_places_and_names_are_taken_as_they_are_typed(name):
+    given = [f"results={name}", f"++tracking.folder={name}", f"tracking.project={name}"]
+    check_overrides(given)
+    check_overrides(given, sweep=True)
+    composed = config.compose_config(given)
+    assert str(config.results_folder(composed)) == name
+    assert tuple(map(str, config.tracking_places(composed))) == (name, name)
+    assert as_typed(as_typed(given)) == as_typed(given)
+    (job_of_a_sweep,) = multirun.expand(as_typed(given))
+    assert str(config.results_folder(config.compose_config(job_of_a_sweep))) == name
+
+
+def test_a_folder_of_data_is_a_place_or_none():
+    assert config.data_dir(config.compose_config(["data.dir=007"])) == "007"
+    assert config.data_dir(config.compose_config(["data.dir=null"])) is None
+
+
+def test_what_is_in_quotes_is_left_to_hydra(monkeypatch):
+    monkeypatch.setenv("PLACE", "there")
+    for given in ("'1.10'", '"1.10"'):
+        assert str(config.results_folder(config.compose_config([f"results={given}"]))) == "1.10"
+    composed = config.compose_config(["results=${oc.env:PLACE}/a,b"])
+    assert str(config.results_folder(composed)) == "there/a,b"
+
+
+def test_places_are_never_swept():
+    for given in ("choice(a,b)", "range(1,3)", "glob(*)"):
+        with pytest.raises(UserError, match="cannot be swept; if") as refusal:
+            check_overrides([f"results={given}"], sweep=True)
+        assert f"\"results='{given}'\"" in str(refusal.value)
+        check_overrides([f"results='{given}'"], sweep=True)
