@@ -11,6 +11,24 @@ if TYPE_CHECKING:
 # them sleep sooner. GNU's OpenMP reads it when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+
+def _forget_folder_of_compiled_steps() -> None:
+    """Have torch use its default folder where the one that is named cannot be used.
+
+    Torch makes the folder when parts of it are loaded, whether or not anything is compiled, and
+    fails if it cannot. What we compile goes elsewhere (`algorithms/compiled.py`).
+    """
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if folder is None:
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+
+
+_forget_folder_of_compiled_steps()
+
 __all__ = ["load_model"]
 
 

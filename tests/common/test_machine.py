@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,3 +18,16 @@ def test_waiting_threads_are_told_to_sleep_before_torch_is_loaded(given, found):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == [found, "False"]
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "a_file/folder", "", "new"])
+def test_a_folder_for_compiled_steps_that_cannot_be_used_is_not(tmp_path, place):
+    (tmp_path / "a_file").touch()
+    code = "import reproduce, torch._dynamo, os; print(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": place},
+    )  # fmt: skip
+    found = Path(run.stdout.strip())
+    assert found.is_dir()
+    assert (found == tmp_path / "new") == (place == "new")
