@@ -70,6 +70,8 @@ def check_overrides(
         The verb whose file of conf/ is overridden.
     """
     parsed = [_parse(text, sweep) for text in as_typed(overrides)]
+    if not sweep and "hydra.mode=MULTIRUN" not in overrides:
+        _refuse_launchers(parsed)
     own = [one for one in parsed if not one.is_hydra_override() and one.package is None]
     chosen = [_choice(one, primary) for one in own if one.key_or_group in groups()]
     settings = _settings(tuple(text for text in chosen if text), primary)
@@ -78,13 +80,32 @@ def check_overrides(
             _check_key(one, settings, primary)
 
 
-def compose_unchecked(overrides: Sequence[str], primary: str = "train") -> DictConfig:
-    """Compose a file of conf/, wherever Hydra may already be running."""
+def _refuse_launchers(parsed: Sequence[Override]) -> None:
+    """Nothing but a sweep is launched: elsewhere Hydra would ignore these in silence."""
+    for one in parsed:
+        if re.match(r"hydra[./](launcher|sweeper)\b", one.key_or_group):
+            raise UserError(
+                f"{one.key_or_group} is for sweeps, and this is none: give it to `reproduce train "
+                "--multirun` or to `reproduce sweep`, or leave it out."
+            )
+
+
+def compose_unchecked(
+    overrides: Sequence[str], primary: str = "train", *, with_hydra: bool = False
+) -> DictConfig:
+    """Compose a file of conf/, wherever Hydra may already be running.
+
+    `with_hydra` adds Hydra's own settings.
+    """
     application = GlobalHydra.instance().hydra  # Hydra refuses to compose within an application
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(primary, overrides=[*plugins.search_path(), *as_typed(overrides)])
+            return compose(
+                primary,
+                overrides=[*plugins.search_path(), *as_typed(overrides)],
+                return_hydra_config=with_hydra,
+            )
     finally:
         GlobalHydra.instance().hydra = application
 

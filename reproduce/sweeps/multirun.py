@@ -106,8 +106,11 @@ def hydra_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def launcher_of(given: Mapping[str, Any]) -> str:
-    """Return the name of the launcher that Hydra's settings choose."""
-    name = given.get("hydra/launcher", launchers.BASIC)
+    """Return the name of the launcher that the given settings choose, or else conf/config.yaml."""
+    if "hydra/launcher" not in given:
+        choices = compose_unchecked([], with_hydra=True).hydra.runtime.choices
+        return str(choices["hydra/launcher"])
+    name = given["hydra/launcher"]
     if not isinstance(name, str):
         raise UserError("hydra/launcher must be one launcher's name, such as joblib.")
     return name

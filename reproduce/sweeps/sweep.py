@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     provenance()  # of the code that runs, should somebody edit it meanwhile
     jobs = multirun.expand(overrides)
     given = multirun.hydra_settings(overrides)
-    launcher = multirun.launcher_of(given) if given else launchers.POOL
+    launcher = multirun.launcher_of(given)
+    if not given and launcher == launchers.BASIC:
+        launcher = launchers.POOL
     launchers.check_installed(launcher)
     planned = plan(jobs, terminal)
     divided = launchers.division(launcher, len(jobs), given)
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     terminal.print(_time_needed(planned, seconds, launcher, divided), highlight=False)
     if all(one.is_done for one in planned):
         outcomes = [Outcome(one.overrides, one.job and all_lost(one.job)) for one in planned]
-    elif given:
+    elif launcher != launchers.POOL:
         outcomes = multirun.launch(application.run, overrides)
     else:
         outcomes = _in_pool(planned, terminal)

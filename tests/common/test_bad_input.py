@@ -118,6 +118,8 @@ WRONG_ANYWHERE = {
     "seeds=[1": "'seeds=[1' cannot be read as key=value",
     "seeds=1,2": "'seeds=1,2' gives several values",
     # Values.
+    "hydra/launcher=joblib": "hydra/launcher is for sweeps, and this is none",
+    "hydra.launcher.n_jobs=2": "hydra.launcher.n_jobs is for sweeps",
     "seeds=0": "seeds must be a whole number greater than zero, not 0.",
     "seeds=-1": "not -1.",
     "seeds=two": "not 'two'.",
@@ -156,9 +158,9 @@ WRONG_FOR_A_CELL = {
 }
 # One of each kind: the same code looks at them.
 ALSO_WRONG_FOR_A_FIGURE = [
-    "budget=lap", "modle.n_latent=3", "+algorithm.momentum=3", "seeds=[1", "seeds=1,2", "seeds=0",
-    "samples=0", "device=tpu", "device=cuda", "data.fallback=maybe", "data.dir=nowhere",
-    "results=a_file/x", "algorithm.step_size=abc", "algorithm.sgvb=C",
+    "hydra/launcher=joblib", "budget=lap", "modle.n_latent=3", "+algorithm.momentum=3", "seeds=[1",
+    "seeds=1,2", "seeds=0", "samples=0", "device=tpu", "device=cuda", "data.fallback=maybe",
+    "data.dir=nowhere", "results=a_file/x", "algorithm.step_size=abc", "algorithm.sgvb=C",
 ]  # fmt: skip
 PANELS = "figure.panels.digits="
 WRONG_FOR_A_FIGURE = {

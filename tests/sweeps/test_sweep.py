@@ -1,6 +1,7 @@
 """Sweeps with each of Hydra's launchers, run for real on the embedded digits."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from joblib.externals.loky import get_reusable_executor
 from reproduce import config
 from reproduce.commands import train as cell_command
 from reproduce.common import cli
+from reproduce.config import overrides
 from reproduce.config.overrides import CONF
 from reproduce.sweeps import launchers, multirun
 from reproduce.sweeps.launchers import Division, Extra
@@ -157,6 +159,17 @@ def test_jobs_are_hydras(sweep):
         ("algorithm=aevb", "model.n_latent=2"), ("algorithm=aevb", "model.n_latent=3"),
         ("algorithm=wake_sleep", "model.n_latent=2"), ("algorithm=wake_sleep", "model.n_latent=3"),
     ]  # fmt: skip
+
+
+def test_a_launcher_that_the_configuration_names_is_used(tmp_path, monkeypatch):
+    assert multirun.launcher_of({}) == "basic"
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    text = (conf / "config.yaml").read_text()
+    named = text.replace("  - _self_\n", "  - override hydra/launcher: joblib\n  - _self_\n", 1)
+    (conf / "config.yaml").write_text(named)
+    monkeypatch.setattr(overrides, "CONF", conf)
+    assert multirun.launcher_of({}) == "joblib"
+    assert multirun.launcher_of({"hydra/launcher": "basic"}) == "basic"
 
 
 @pytest.mark.parametrize(
