@@ -1,5 +1,6 @@
 """Where a result comes from: code, packages, machine."""
 
+import os
 import platform
 import runpy
 import subprocess
@@ -10,6 +11,14 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "pandas", "scipy", "numpy")
+
+ROUNDING = (
+    "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "NVIDIA_TF32_OVERRIDE",
+)  # fmt: skip
+"""Variables with which the same code rounds differently: they choose instructions of a processor.
+Libraries read them when they are loaded."""
 
 
 @cache
@@ -28,7 +37,11 @@ def provenance() -> dict[str, Any]:
         # torch's own version tells the build, as in 2.13.0+cu130; its package's may not.
         "packages": {name: version(name) for name in PACKAGES} | {"torch": _torch_version()},
         "python": platform.python_version(),
-        "machine": {"processor": _processor(), "system": platform.system()},
+        "machine": {
+            "processor": _processor(),
+            "system": platform.system(),
+            "rounding": {name: os.environ[name] for name in ROUNDING if os.environ.get(name)},
+        },
     }
 
 

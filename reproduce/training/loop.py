@@ -169,7 +169,18 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
         else Member()
         for seed in seeds
     ]
-    made_by = {"git": provenance()["git"], "torch": torch.__version__, "device": device.type}
+    machine = provenance()["machine"]
+    made_by = {
+        "git": provenance()["git"],
+        "torch": torch.__version__,
+        "device": device.type,
+        "rounding": {  # what else moves the last bits
+            "processor": machine["processor"],
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "threads": job.threads,
+            **machine["rounding"],
+        },
+    }
     for member in members:
         plain = {key: _plain(value) for key, value in made_by.items()}
         member.continues(start, {**plain, "compiled": algorithm.is_compiled})

@@ -35,3 +35,9 @@ def test_new_results_are_no_edits_of_the_code(monkeypatch, tmp_path):
 def test_without_git_nothing_is_said_of_commit_and_edits(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "REPOSITORY", tmp_path)  # no repository
     assert provenance.__wrapped__()["git"] == {"commit": None, "dirty": None}
+
+
+def test_variables_that_change_rounding_are_named(monkeypatch):
+    assert provenance.__wrapped__()["machine"]["rounding"] == {}
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert provenance.__wrapped__()["machine"]["rounding"] == {"ONEDNN_MAX_CPU_ISA": "AVX2"}

@@ -1,9 +1,14 @@
 """Training through the store: resuming, continuing, diverging, two at once."""
 
 import multiprocessing
+import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -442,6 +447,29 @@ def test_every_session_of_a_member_keeps_its_own_provenance(tmp_path, monkeypatc
     assert manifest["git"]["dirty"] is False
     found = [(s["from"], s["to"], s["git"]["dirty"]) for s in manifest["sessions"]]
     assert found == [(0, 20_000, True), (20_000, 40_000, False)]
+
+
+@pytest.mark.integration
+def test_training_that_goes_on_with_another_rounding_is_a_session_of_its_own(tmp_path):
+    this = job(tmp_path, samples=20_000)
+    train(this, silent)
+    train(replace(this, samples=30_000), silent)
+    continued = "import pickle, sys; from reproduce.training.loop import train; " + (
+        "train(pickle.load(sys.stdin.buffer), lambda *_: None)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", continued],
+        input=pickle.dumps(replace(this, samples=40_000)),
+        env={**os.environ, "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+        check=True,
+    )
+    first, second = Store(this.store).manifest(this.cell, 0)["sessions"]
+    assert (first["from"], first["to"], second["from"], second["to"]) == (0, 30_000, 30_000, 40_000)
+    assert first["rounding"]["instructions"] == torch.backends.cpu.get_cpu_capability()
+    changed = {
+        "instructions": "DEFAULT", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE",
+    }  # fmt: skip
+    assert second["rounding"] == {**first["rounding"], **changed}
 
 
 @pytest.mark.slow
