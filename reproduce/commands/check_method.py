@@ -8,7 +8,7 @@ compiled steps the same, is the bound one, and is there no random number but the
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
@@ -70,9 +70,8 @@ def _check(name: str, overrides: Sequence[str], terminal: Console) -> int:
     return wrong
 
 
-def _result(check: object, subject: Subject) -> Result:
+def _result(check: Callable[[Subject], Result], subject: Subject) -> Result:
     """Make a check; what the method raises is what is wrong with it."""
-    assert callable(check)
     try:
         return check(subject)
     except Exception as error:

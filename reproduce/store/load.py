@@ -125,10 +125,10 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
     }
     if "activation" in settings:  # left out where it is tanh, which a class of the user's may have
         sizes["activation"] = settings["activation"]
-    networks = [
+    encoder, decoder = (
         plugins.make(settings[part], f"model.{part}", **sizes) for part in ("encoder", "decoder")
-    ]
-    model = Autoencoder(*networks, cell.n_latent)
+    )
+    model = Autoencoder(encoder, decoder, cell.n_latent)
     check_member_axis(model, n_members, "model.")
     return model
 

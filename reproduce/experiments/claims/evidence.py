@@ -125,11 +125,8 @@ def _rank(curves: pd.DataFrame) -> tuple[bool, float, float]:
     cells = curves.groupby([*PANEL, "algorithm"], as_index=False)["samples"].max()
     papers_data = cells["dataset"].isin(PAPER_DATASETS)
     of_paper = cells["algorithm"].isin(list(ALGORITHM_NAMES)) & (papers_data | ~papers_data.any())
-    return bool(papers_data.any()), _sum(cells[of_paper]), _sum(cells)
-
-
-def _sum(cells: pd.DataFrame) -> float:
-    return float(cells["samples"].sum())
+    far = cells["samples"]
+    return bool(papers_data.any()), float(far[of_paper].sum()), float(far.sum())
 
 
 def on_papers_data(table: pd.DataFrame) -> bool:
