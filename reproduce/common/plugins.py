@@ -16,7 +16,7 @@ from typing import Any
 from hydra.utils import get_class, instantiate
 
 from reproduce.common import identity
-from reproduce.common.checks import quoted
+from reproduce.common.checks import quoted, shown
 from reproduce.common.errors import UserError
 from reproduce.common.provenance import REPOSITORY
 
@@ -83,9 +83,11 @@ def algorithm_class(target: str) -> type[Any]:
     return named_class(target, "the algorithm")
 
 
-def named_class(target: str, what: str) -> type[Any]:
+def named_class(target: Any, what: str) -> type[Any]:
     """Return the class that a `_target_` names, which messages call `what`."""
     make_importable()
+    if not isinstance(target, str) or "." not in target.strip("."):
+        raise UserError(f"{what} must name a class as module.Class, not {shown(target)}.")
     target = identity.place(target)
     module = target.rpartition(".")[0]
     if find_spec(module.partition(".")[0]) is None:
