@@ -77,7 +77,7 @@ def job_from(config: DictConfig) -> Job:
         device=setting(config, "device"),
         threads=setting(config, "threads"),
         compiled=setting(config, "compile"),
-        tracking={**_plain(config.tracking), "figure": OmegaConf.select(config, "figure.name")},
+        tracking=_plain(config.tracking),
     )
 
 

@@ -268,7 +268,11 @@ def _job(
         own.append(f"algorithm.step_size={entry[algorithm]}")
     given = [*own, *overrides, f"algorithm={algorithm}", *panel.overrides]
     job = config.job_from(config.compose_config(given, "figure"))
-    return replace(job, snapshots=_snapshots(settings, budget, panel.dataset, job.samples))
+    return replace(
+        job,
+        snapshots=_snapshots(settings, budget, panel.dataset, job.samples),
+        tracking={**job.tracking, "figure": settings.figure.name},
+    )
 
 
 def marks_of(budget: DictConfig, limit: int) -> list[int]:

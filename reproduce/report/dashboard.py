@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
@@ -23,7 +24,14 @@ from reproduce.common.files import ensure_writable
 from reproduce.common.names import PANEL, algorithm_name, dataset_name
 from reproduce.report import wandb_pages
 from reproduce.store.store import Store
-from reproduce.training.tracking import CurveRun, Mode, RunIdentity, by_samples, metric_name
+from reproduce.training.tracking import (
+    CurveRun,
+    Mode,
+    RunIdentity,
+    by_samples,
+    metric_name,
+    offline_folders,
+)
 
 PAPER_N_TRAIN = {"mnist": 50_000, "freyface": 1_600}
 MAIN_ESTIMATOR = "quadrature"
@@ -139,16 +147,29 @@ def log(
                 run.log(samples, metrics)
             failed = False
         finally:
-            run.finish(failed=failed)
+            run.finish(failed=failed, replaces=not failed and not _in_training(one))
         written.append(one.identity.id)
     return written
 
 
 def _is_logged(one: Curves, folder: Path) -> bool:
     """Tell whether there is an offline run, by training or by us, that is newer than the curve."""
-    files = (folder / "wandb").glob(f"offline-run-*-{one.identity.id}/run-{one.identity.id}.wandb")
+    name = f"run-{one.identity.id}.wandb"
+    files = [path / name for path in offline_folders(folder, one.identity.id)]
     made = one.source.stat().st_mtime_ns
-    return any(path.stat().st_mtime_ns >= made for path in files)
+    return any(path.exists() and path.stat().st_mtime_ns >= made for path in files)
+
+
+def _in_training(one: Curves) -> bool:
+    """Tell whether a process holds the member's lock, whose W&B run is not to be touched."""
+    path = one.source.with_name(".lock")
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except OSError:  # which a timeout is, too
+        return True
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,10 +2,12 @@
 
 A run's id is the member's (cell id and seed), its group the cell, and its axis `samples`. Points
 are logged as they are made; where a run was interrupted, an offline one cannot be continued in
-place, so a new offline run of the same id gets the whole curve from the store.
+place, so a new offline run of the same id gets the whole curve from the store, and the earlier
+folder goes: `wandb sync` would upload both, the older one first.
 """
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -49,13 +51,13 @@ class RunIdentity:
     config: Mapping[str, Any]
 
     @classmethod
-    def of_member(cls, cell: Cell, seed: int, figure: str | None) -> "RunIdentity":
-        """The run of one member's training."""
+    def of_member(cls, cell: Cell, seed: int, *tags: str) -> "RunIdentity":
+        """The run of one member's training; `tags` come before those of every run."""
         return cls(
             id=f"{cell.id}-seed-{seed}",
             name=f"{cell.title} seed {seed}",
             group=cell.id,
-            tags=tuple(filter(None, (figure, cell.dataset, cell.algorithm))),
+            tags=(*tags, cell.dataset, cell.algorithm),
             config={**cell.as_dict(), "seed": seed},
         )
 
@@ -119,12 +121,28 @@ class CurveRun:
             self._logged = samples
             self._run.log({"samples": samples, **metrics})
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Close the run, with a non-zero exit code where it failed; warn where it may be cut."""
+    def finish(self, *, failed: bool = False, replaces: bool = True) -> None:
+        """Close the run, with a non-zero exit code where it failed; warn where it may be cut.
+
+        Offline folders of the same run that were there before go, unless it `replaces` none.
+        """
         self._run.finish(exit_code=1 if failed else 0)
+        if self._folder is None:
+            return
         # W&B says nothing when it cannot write.
-        if self._folder is not None and shutil.disk_usage(self._folder).free < LEAST_FREE:
+        if shutil.disk_usage(self._folder).free < LEAST_FREE:
             print(INCOMPLETE.format(self.name, self._folder), file=sys.stderr, flush=True)
+        elif replaces:
+            mine = Path(self._run.dir).parent
+            for folder in offline_folders(self._folder, self.id):
+                if folder.name != mine.name:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def offline_folders(folder: Path, run: str) -> list[Path]:
+    """The folders below `folder` that W&B wrote offline for the run with the id `run`."""
+    named = re.compile(rf"offline-run-\d+_\d+-{re.escape(run)}")
+    return [path for path in (folder / "wandb").glob("offline-run-*") if named.fullmatch(path.name)]
 
 
 class MemberRun(Logger):
@@ -141,7 +159,8 @@ class MemberRun(Logger):
         rows: Iterable[tuple[str, int, float]],
     ) -> None:
         super().__init__()
-        self._run = CurveRun(RunIdentity.of_member(cell, seed, figure), mode, folder, project)
+        identity = RunIdentity.of_member(cell, seed, *([figure] if figure else []))
+        self._run = CurveRun(identity, mode, folder, project)
         for samples, values in by_samples(rows).items():
             self.log_metrics(values, samples)
 
@@ -193,7 +212,7 @@ def member_runs(
                     cast(Mode, mode),
                     Path(tracking["folder"]),
                     tracking["project"],
-                    tracking["figure"],
+                    tracking.get("figure"),  # where the job is a figure's
                     rows,
                 )
             )

@@ -9,6 +9,7 @@ import pytest
 from reproduce import config
 from reproduce.analysis.published import load_published
 from reproduce.common.errors import UserError
+from reproduce.common.files import locked
 from reproduce.report import dashboard
 from reproduce.store.store import Store
 from reproduce.training.loop import train
@@ -99,6 +100,19 @@ def test_what_training_logged_is_not_logged_again_but_what_is_new_is(tmp_path, m
     train(job(tmp_path, "tracking=off", "samples=25000"), lambda kind, payload: None)
     dashboard.main([*SMALL, f"results={tmp_path}"])
     assert "2 runs logged, 0 were there already." in capsys.readouterr().out
+    assert len(offline_runs(tmp_path)) == 2  # in place of those that training wrote
+
+
+def test_the_run_of_a_member_in_training_is_not_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(dashboard, "published", lambda: iter(()))
+    this = job(tmp_path, "tracking=offline")
+    train(this, lambda kind, payload: None)
+    before = offline_runs(tmp_path)
+    train(job(tmp_path, "tracking=off", "samples=25000"), lambda kind, payload: None)
+    with locked(Store(this.store).member_folder(this.cell, 0) / ".lock"):
+        dashboard.main([*SMALL, f"results={tmp_path}"])
+    assert [run.exists() for run in before] == [True, False]
+    assert len(offline_runs(tmp_path)) == 3
 
 
 @pytest.fixture
@@ -138,7 +152,7 @@ def requests(monkeypatch):
 
         def log(self, samples, metrics): ...
 
-        def finish(self, *, failed=False): ...
+        def finish(self, **_): ...
 
     monkeypatch.setattr(dashboard, "CurveRun", Run)
     return sent

@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+from rich.console import Console
 
 from reproduce import config
+from reproduce.experiments.plan import make_plan
 from reproduce.store.store import Store
 from reproduce.training import loop as training
 from reproduce.training import tracking
@@ -48,7 +50,7 @@ def test_an_offline_run_holds_the_curve_and_the_config(tmp_path):
         summary = json.loads(inspect(run, "--summary"))
         assert summary["state"] == "finished"
         assert summary["config"] == {**this.cell.as_dict(), "seed": seed}
-        assert summary["tags"] == ["figure1", "digits", "aevb"]
+        assert summary["tags"] == ["digits", "aevb"]  # of no figure
         assert records(run, "run")[0]["run_group"] == this.cell.id
 
 
@@ -59,6 +61,32 @@ def test_a_continued_run_is_logged_in_full_and_nothing_twice(tmp_path):
     train(this, silent)
     curve = Store(this.store).curve(this.cell, 0)
     assert history(offline_runs(tmp_path)[0]) == as_rows(curve)
+
+
+def test_a_run_of_a_figure_carries_its_tag(tmp_path):
+    given = ["budget=smoke", "figure=samples", f"results={tmp_path}"]
+    for this in make_plan(given, Console(quiet=True)).jobs:
+        (run,) = member_runs(this.tracking, this.cell, {0: []})
+        run.finalize("success")
+        (folder,) = tracking.offline_folders(tmp_path, run.version)
+        assert records(folder, "run")[0]["tags"] == [
+            "samples", this.cell.dataset, this.cell.algorithm,
+        ]  # fmt: skip
+
+
+def test_a_continued_run_replaces_its_earlier_folder_and_no_other(tmp_path):
+    first = job(tmp_path, "tracking=offline", samples=5_000)
+    train(first, silent)
+    before = offline_runs(tmp_path)
+    beside = tmp_path / "wandb" / f"{before[0].name}-likelihood"
+    beside.mkdir()
+    train(job(tmp_path, "tracking=offline"), silent)
+    after = [run for run in offline_runs(tmp_path) if run != beside]
+    assert len(after) == 2
+    assert not set(before) & set(after)
+    assert beside.exists()
+    for seed, run in enumerate(after):
+        assert history(run) == as_rows(Store(first.store).curve(first.cell, seed))
 
 
 def test_runs_are_closed_on_an_error(tmp_path, monkeypatch):
