@@ -25,7 +25,7 @@ BEFORE: dict[tuple[str, ...], tuple[Any, ...]] = {
 }
 """Settings that came after the first results, with the values that these were made with."""
 
-RENAMED = {("algorithm", "sgvb"): "estimator"}
+RENAMED: dict[tuple[str, ...], str] = {("algorithm", "sgvb"): "estimator"}
 """Settings that have another name today, with the name that is hashed."""
 
 GONE: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ def place(name: str) -> str:
 
 def placed(settings: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     """Return `settings` of a class in a section of a cell as they are named today."""
-    today = {hashed: key for (where, key), hashed in RENAMED.items() if where == section}
+    today = {hashed: key for (*where, key), hashed in RENAMED.items() if where == [section]}
     target = settings[TARGET]  # which may be anything until it is instantiated
     named = {today.get(key, key): value for key, value in settings.items()}
     return {**named, TARGET: PLACES.get(target, target)}
