@@ -48,7 +48,7 @@ class HmcKde(Estimator):
     """
 
     name = "hmc_kde"
-    version = 2  # since chains start at the heaviest mode
+    version = 3  # since half of the search for modes lies beyond the prior
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class HmcKde(Estimator):
         search.
         """
         # A density of n samples takes all n² differences at once, which limits the batch.
-        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SCRAMBLE, target.device)
+        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [SCRAMBLE], target.device)
         parts = []
         pairs = self.n_fit * max(self.n_fit, self.n_score) * target.n_members * target.n_latent
         batch = min(BATCH, max(1, MOST_FLOATS // pairs))
@@ -128,7 +128,7 @@ class HmcKde(Estimator):
     def _rough_estimate(
         self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int
     ) -> Float[Tensor, "member batch"]:
-        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, CHECK_SCRAMBLE, target.device)
+        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [CHECK_SCRAMBLE], target.device)
         parts = [
             rough_estimate(target, rows, seeds, number, grid, N_STARTS)[0]
             for rows in x.split(SEARCH_BATCH, 1)

@@ -64,6 +64,7 @@ class HmcKde2013(Estimator):
     """
 
     name = "hmc_kde_2013"
+    version = 2  # since half of the grid for its starts lies beyond the prior
 
     def __init__(
         self,
@@ -133,7 +134,7 @@ class HmcKde2013(Estimator):
             return target.log_joint(x, z.unsqueeze(1)).squeeze(1)
 
         # From here on one chain per datapoint, through all evaluations.
-        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, SCRAMBLE, target.device)
+        grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [SCRAMBLE], target.device)
         start, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
         chains = Chains.at(log_density, start[:, 0])
         step_size = torch.full((len(seeds), n_points), FIRST_STEP, device=target.device)

@@ -24,7 +24,7 @@ from reproduce.models.random_streams import generator
 PROPOSALS = ("modes", "encoder", "prior")
 BATCH = 50  # datapoints at once
 PAIRS = 2**13  # pairs of a sample and a datapoint decoded at once
-LOG2_GRID, SCRAMBLE, CHECK_SCRAMBLE = 12, 303, 404
+LOG2_GRID, SCRAMBLE, CHECK_SCRAMBLE = 14, 303, 404
 SCALES = {1.1: 0.6, 2.0: 0.3}  # from inflation to share of the samples; the prior gets the rest
 N_CHECK = 256  # samples of the check
 MOST_EXCESS = 0.2  # nats by which the check may lie above the estimate
@@ -46,6 +46,7 @@ class Importance(Estimator):
     """
 
     name = "importance"
+    version = 2  # since half of the search lies beyond the prior
 
     def __init__(self, n_samples: int = 5000, proposal: str = "modes") -> None:
         require_at_least(FEWEST, n_samples=n_samples)
@@ -79,7 +80,7 @@ class Importance(Estimator):
         """
         self.check(target.n_latent, target.encoder is not None)
         grids = [
-            PriorGrid.sobol(target.n_latent, LOG2_GRID, scramble, target.device)
+            PriorGrid.sobol(target.n_latent, LOG2_GRID, [scramble], target.device)
             for scramble in (SCRAMBLE, CHECK_SCRAMBLE)
         ]
         parts = []
@@ -107,7 +108,7 @@ class Importance(Estimator):
 
     def _proposal(self, target: Target, x: Tensor, grid: PriorGrid) -> "list[_Component]":
         if self.proposal == "modes":
-            return _around(search(target, x, grid, with_encoder=True))
+            return _around(search(target, x, grid))
         if self.proposal == "prior":
             return [_prior(1.0)]
         assert target.encoder is not None

@@ -19,6 +19,7 @@ N_STARTS, N_MODES, N_ITERATIONS = 12, 8, 12  # of a search
 DIFFERENCE = 3e-3  # of z, for second derivatives; gradients have a relative error near 1e-6
 LEAST_PRECISION, MOST_PRECISION = 0.5, 1e7
 SAME_MODE = 1.0  # standard deviations
+NEGLIGIBLE = 20.0  # nats below the heaviest mode
 LEAST_WEIGHT = 0.02  # part of the mixture that is shared equally among the modes
 
 
@@ -91,17 +92,28 @@ def search(
     x: Float[Tensor, "member batch pixel"],
     grid: PriorGrid,
     *,
-    with_encoder: bool = False,
     n_starts: int = N_STARTS,
 ) -> ModeMixture:
-    """Search for modes of p(z|x) from the best `n_starts` points of a grid over the prior.
-
-    With `with_encoder` the mean of q(z|x) is a start as well, where the model has an encoder.
-    """
-    start, _ = grid.best(grid.log_likelihood(target.likelihood, x), n_starts)
-    if with_encoder and target.encoder is not None:
-        start = torch.cat([target.encoder(x).mean.unsqueeze(1), start], 1)
+    """Search for modes of p(z|x) from the `starts` of a grid."""
+    start = starts(target, x, grid, grid.log_likelihood(target.likelihood, x), n_starts)
     return mode_mixture(target, x, start, N_MODES, N_ITERATIONS, inflation=1.0)
+
+
+def starts(
+    target: Target,
+    x: Float[Tensor, "member batch pixel"],
+    grid: PriorGrid,
+    on_grid: Float[Tensor, "member sample batch"],
+    n_starts: int,
+) -> Float[Tensor, "member start batch latent"]:
+    """The best points of a grid with log p(x|z) `on_grid`, and the mean of q(z|x) if there is one.
+
+    They are a function of the model and the datapoint alone, whichever others are asked for.
+    """
+    start, _ = grid.best(on_grid, n_starts)
+    if target.encoder is None:
+        return start
+    return torch.cat([target.encoder(x).mean.unsqueeze(1), start], 1)
 
 
 def mode_mixture(
@@ -140,6 +152,8 @@ def mode_mixture(
     # Keep the heaviest, each once, and no more columns than some datapoint has modes.
     evidence = torch.where(_duplicate(chains, factor), -math.inf, evidence)
     evidence, kept = evidence.topk(min(n_modes, evidence.shape[1]), 1)
+    # Climbs that have not arrived are far lower, and would only take samples.
+    evidence = evidence.masked_fill(evidence < evidence[:, :1] - NEGLIGIBLE, -math.inf)
     most = int(evidence.isfinite().sum(1).amax())
     evidence, kept = evidence[:, :most], kept[:, :most]
     # Laplace weights can be far off, so every mode gets a least share.
@@ -208,15 +222,12 @@ def _duplicate(chains: Chains, factor: Tensor) -> Tensor:
     # Distances are in standard deviations of the other's Gaussian.
     position, value = chains.position, chains.log_density
     n_starts = position.shape[1]
+    number = torch.arange(n_starts, device=position.device).view(1, -1, 1)
     duplicate = torch.zeros_like(value, dtype=torch.bool)
-    for mine in range(n_starts):
-        for other in range(n_starts):
-            if other == mine:
-                continue
-            offset = position[:, mine] - position[:, other]
-            distance = (offset.unsqueeze(-2) @ factor[:, other]).norm(dim=(-2, -1))
-            higher = value[:, other] > value[:, mine]
-            if other < mine:
-                higher |= value[:, other] == value[:, mine]
-            duplicate[:, mine] |= (distance < SAME_MODE) & higher
+    for other in range(n_starts):
+        offset = (position - position[:, other : other + 1]).unsqueeze(-2)
+        distance = (offset @ factor[:, other : other + 1]).norm(dim=(-2, -1))
+        theirs = value[:, other : other + 1]
+        higher = (theirs > value) | ((theirs == value) & (number > other))
+        duplicate |= (distance < SAME_MODE) & higher
     return duplicate

@@ -1,10 +1,10 @@
 """Near-exact log p(x) for up to three latent dimensions, by quasi-Monte Carlo quadrature.
 
 Two sets of points are combined by the balance heuristic (Veach & Guibas 1995,
-doi:10.1145/218380.218498). A Sobol grid over the prior, shared by all datapoints, covers broad
-posteriors and every place where a mode may be. Sobol points in a mixture of Gaussians around the
-modes, found by climbing from the best grid points, resolve posteriors narrower than the grid. All
-is done twice, with independent scrambles.
+doi:10.1145/218380.218498). A Sobol grid over the prior and beyond, shared by all datapoints, covers
+broad posteriors and every place where a mode may be. Sobol points in a mixture of Gaussians around
+the modes, found by climbing from the best grid points and the encoder's mean, resolve posteriors
+narrower than the grid. The points come in eight independent scrambles, each an estimate of its own.
 """
 
 import math
@@ -16,18 +16,18 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from reproduce.common.errors import UserError
-from reproduce.likelihood.modes import ModeMixture, mode_mixture
-from reproduce.likelihood.prior_grid import ROWS, PriorGrid, normal_quantile
+from reproduce.likelihood.modes import ModeMixture, mode_mixture, starts
+from reproduce.likelihood.prior_grid import ROWS, PriorGrid, log_grid_ratio, normal_quantile
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
 from reproduce.models.gaussian import standard_normal_log_prob
 
 MOST_LATENT = 3
-SCRAMBLES = (101, 202)
-MOST_LOG2_GRID = 20
+N_SCRAMBLES = 8
+LEAST_LOG2_GRID, MOST_LOG2_GRID = 4, 20  # at least two points of either half in each scramble
 N_ITERATIONS = 8  # Newton steps of the climb
 INFLATION = 1.1  # factor on the standard deviations of the Gaussians around modes
-TOLERANCE = 0.05  # largest difference of the two scrambles that is trusted, in nats
-FLOATS = 2**20  # of log-likelihoods on the grid held at once: what the caches like
+MOST_STDERR = 0.05  # largest standard error that is trusted, in nats
+FLOATS = 2**21  # of log-likelihoods on the grid held at once
 
 
 class Quadrature(Estimator):
@@ -36,31 +36,32 @@ class Quadrature(Estimator):
     Parameters
     ----------
     log2_grid
-        Base-2 logarithm of the number of grid points.
+        Base-2 logarithm of the number of grid points, of all scrambles together.
     n_local
-        Points in the mixture around a datapoint's modes; a power of two.
+        Points in the mixture around a datapoint's modes, of all scrambles together; a power of two.
     n_starts
         Grid points from which to climb.
     n_modes
         Most modes to refine per datapoint.
-    scrambles
-        Seeds of the two scrambles. A larger grid of the same scramble holds all points of a smaller
-        one, so a check of one quadrature by another needs other seeds.
+    scramble
+        Names the scrambles. A larger grid of the same scrambles holds all points of a smaller one,
+        so a check of one quadrature by another needs another name.
     """
 
     name = "quadrature"
+    version = 2  # since half of the grid lies beyond the prior
 
     def __init__(
         self,
-        log2_grid: int = 14,
-        n_local: int = 512,
-        n_starts: int = 12,
+        log2_grid: int = 15,
+        n_local: int = 1024,
+        n_starts: int = 24,
         n_modes: int = 8,
-        scrambles: tuple[int, int] = SCRAMBLES,
+        scramble: int = 0,
     ) -> None:
-        require_at_least(
-            1, log2_grid=log2_grid, n_local=n_local, n_starts=n_starts, n_modes=n_modes
-        )
+        require_at_least(LEAST_LOG2_GRID, log2_grid=log2_grid)
+        require_at_least(N_SCRAMBLES, n_local=n_local)
+        require_at_least(1, n_starts=n_starts, n_modes=n_modes)
         if log2_grid > MOST_LOG2_GRID:
             raise UserError(
                 f"estimator.log2_grid must be at most {MOST_LOG2_GRID}, not {log2_grid}."
@@ -68,7 +69,8 @@ class Quadrature(Estimator):
         if n_local & (n_local - 1):
             raise UserError(f"estimator.n_local must be a power of two, not {n_local}.")
         self.log2_grid, self.n_local = log2_grid, n_local
-        self.n_starts, self.n_modes, self.scrambles = n_starts, n_modes, scrambles
+        self.n_starts, self.n_modes = n_starts, n_modes
+        self.scrambles = [1000 * scramble + 100 * number for number in range(N_SCRAMBLES)]
 
     def check(self, n_latent: int, has_encoder: bool) -> None:
         """Refuse more than three latent dimensions."""
@@ -88,78 +90,76 @@ class Quadrature(Estimator):
     ) -> Estimate:
         """Integrate p(x, z) over z; see `reproduce.likelihood.target.Estimator`.
 
-        `seeds` are not used: the only random numbers are the two scrambles, the same for all.
-        Diagnostics: `difference` of the two scrambles, in nats; `n_modes`; `share_of_grid`, the
-        part of p(x) that comes from grid points.
+        `seeds` are not used: the only random numbers are the scrambles, the same for all. A value
+        is not trusted where they spread. Diagnostics: `n_modes`; `share_of_grid`, the part of p(x)
+        that comes from grid points.
         """
         self.check(target.n_latent, target.encoder is not None)
-        grids = [
-            PriorGrid.sobol(target.n_latent, self.log2_grid, scramble, target.device)
-            for scramble in self.scrambles
-        ]
-        batch = max(1, FLOATS // (target.n_members * 2**self.log2_grid))
+        log2_points = self.log2_grid - N_SCRAMBLES.bit_length() + 1
+        grid = PriorGrid.sobol(target.n_latent, log2_points, self.scrambles, target.device)
+        batch = max(1, FLOATS // (target.n_members * len(grid.z)))
         parts = []
         for rows in x.split(batch, 1):
-            parts.append(self._estimate(target, rows, grids))
+            parts.append(self._estimate(target, rows, grid))
             progress(rows.shape[1])
         return Estimate.joined(parts)
 
-    def _estimate(self, target: Target, x: Tensor, grids: Sequence[PriorGrid]) -> Estimate:
-        found = [
-            self._integrate(target, x, grid, scramble)
-            for grid, scramble in zip(grids, self.scrambles, strict=True)
-        ]
-        # p(x) is the mean of two independent randomised quadratures. Half their difference is the
-        # standard error of that mean (of two values: |a - b| / 2).
-        values = torch.stack([value for value, _ in found])
-        difference = (values[0] - values[1]).abs()
-        means = {name: torch.stack([d[name] for _, d in found]).mean(0) for name in found[0][1]}
-        return Estimate(
-            torch.logsumexp(values, 0) - math.log(len(values)),
-            0.5 * difference,
-            difference < TOLERANCE,
-            {"difference": difference.float(), **means},
-        )
-
-    def _integrate(
-        self, target: Target, x: Tensor, grid: PriorGrid, scramble: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Integrate with one scramble: log p(x), (member, batch), and diagnostics."""
+    def _estimate(self, target: Target, x: Tensor, grid: PriorGrid) -> Estimate:
         # The grid gives log p(x|z) everywhere, and its best points are where climbs start.
         on_grid = grid.log_likelihood(target.likelihood, x)
-        start, _ = grid.best(on_grid, self.n_starts)
+        start = starts(target, x, grid, on_grid, self.n_starts)
         mixture = mode_mixture(target, x, start, self.n_modes, N_ITERATIONS, INFLATION)
-        n_grid = len(grid.z)
-        # Balance heuristic: every point z, wherever it comes from, has the weight
-        # p(x|z) p(z) / (n_grid p(z) + n_local q(z)). On the grid both parts are divided by p(z).
+        # Of each scramble. Balance heuristic: with g the grid's density, every point z, wherever it
+        # comes from, has the weight p(x|z) p(z) / (n_grid g(z) + n_local q(z)). On the grid both
+        # parts are divided by p(z).
+        log_grid = math.log(len(grid.z) // N_SCRAMBLES)
+        log_local = math.log(self.n_local // N_SCRAMBLES)
         log_ratio = log_density_ratio(mixture, grid.z)
-        log_ratio += math.log(self.n_local)
-        weight = on_grid - torch.logaddexp(log_ratio, torch.tensor(math.log(n_grid)))
-        from_grid = torch.logsumexp(weight.double(), 1)
+        log_ratio += log_local
+        weight = on_grid - torch.logaddexp(log_ratio, (grid.log_ratio + log_grid).unsqueeze(-1))
+        from_grid = _summed(weight)
 
         # Around the modes the same weight, with the densities as they are.
-        z = self._local_points(mixture, scramble)
-        log_prior = standard_normal_log_prob(z)
+        z = self._local_points(mixture)
+        log_grid_density = standard_normal_log_prob(z) + log_grid_ratio(z)
         log_proposals = torch.logaddexp(
-            mixture.log_prob(z) + math.log(self.n_local), log_prior + math.log(n_grid)
+            mixture.log_prob(z) + log_local, log_grid_density + log_grid
         )
-        local = target.log_joint(x, z) - log_proposals
-        from_modes = torch.logsumexp(local.double(), 1)
-        value = torch.logaddexp(from_grid, from_modes)
-        return value, {
-            "n_modes": mixture.n_modes,
-            "share_of_grid": (from_grid - value).exp().float(),
-        }
+        from_modes = _summed(target.log_joint(x, z) - log_proposals)
 
-    def _local_points(self, mixture: ModeMixture, scramble: int) -> Tensor:
-        """The same Sobol points around every datapoint's modes, (member, sample, batch, latent)."""
+        # p(x) is the mean of independent estimates; its standard error is that of a mean, and that
+        # of the logarithm follows by the delta method.
+        each = torch.logaddexp(from_grid, from_modes)
+        value = torch.logsumexp(each, 1) - math.log(N_SCRAMBLES)
+        stderr = (each - value.unsqueeze(1)).exp().std(1) / N_SCRAMBLES**0.5
+        return Estimate(
+            value,
+            stderr,
+            stderr < MOST_STDERR,
+            {
+                "n_modes": mixture.n_modes,
+                "share_of_grid": (from_grid - each).exp().mean(1).float(),
+            },
+        )
+
+    def _local_points(self, mixture: ModeMixture) -> Float[Tensor, "member sample batch latent"]:
+        """The same Sobol points around every datapoint's modes, one scramble after the other."""
         # One Sobol dimension chooses the mode, the others place the point around it.
         n_members, _, n_batch, n_latent = mixture.mean.shape
-        sobol = qmc.Sobol(n_latent + 1, scramble=True, rng=scramble + 1)
-        points = torch.from_numpy(sobol.random(self.n_local)).to(mixture.mean.device)
+        each = self.n_local // N_SCRAMBLES
+        sobol = [qmc.Sobol(n_latent + 1, scramble=True, rng=s + 1) for s in self.scrambles]
+        points = torch.cat([torch.from_numpy(one.random(each)) for one in sobol])
+        points = points.to(mixture.mean.device)
         noise = normal_quantile(points[:, 1:]).float().view(1, -1, 1, n_latent)
         uniform = points[:, 0].float().view(1, -1, 1).expand(n_members, -1, n_batch)
         return mixture.sample(noise.expand(n_members, -1, n_batch, -1), uniform)
+
+
+def _summed(
+    log_weight: Float[Tensor, "member sample batch"],
+) -> Float[Tensor, "member scramble batch"]:
+    """Log of the sum of each scramble's weights."""
+    return torch.logsumexp(log_weight.double().unflatten(1, (N_SCRAMBLES, -1)), 2)
 
 
 def log_density_ratio(

@@ -79,7 +79,7 @@ class NarrowPeakBesideAHeavyMode:
 
 def test_a_chain_starts_in_the_heaviest_mode_not_at_the_highest_point():
     target = Target(NarrowPeakBesideAHeavyMode(), 1, 1)
-    grid = PriorGrid.sobol(1, 12, 0, target.device)
+    grid = PriorGrid.sobol(1, 12, [0], target.device)
     x = torch.zeros(1, 30, 1)
     highest, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
     assert torch.allclose(highest, torch.ones(()), atol=0.05)

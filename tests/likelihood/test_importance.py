@@ -63,7 +63,7 @@ def test_the_proposal_is_wider_than_the_posterior():
     """By a tenth and by two, where the posterior is Gaussian; the prior has the last word."""
     model = LinearGaussian.random(2, 64, 0.25, seeds=(0,))
     x = draw(model, 3, 64)
-    grid = PriorGrid.sobol(2, 10, 1, model.target.device)
+    grid = PriorGrid.sobol(2, 10, [1], model.target.device)
     source = generator("cpu", 0, "wider")
     noise = torch.randn(1, 20_000, 3, 2, generator=source)
     uniform = torch.rand(1, 20_000, 3, generator=source)

@@ -1,7 +1,10 @@
 """Climbing to modes, and the Gaussians put there."""
 
+import math
+
 import pytest
 import torch
+from torch.distributions import Normal
 
 from likelihood_models import draw
 from reproduce.likelihood.exact import LinearGaussian, Square
@@ -32,7 +35,7 @@ def test_one_gaussian_is_found_as_it_is(n_latent):
 def test_both_modes_of_a_square_are_found_from_one_grid():
     model = Square(0.05)
     x = torch.tensor([0.5, 1.0, 3.0]).view(1, 3, 1)
-    grid = PriorGrid.sobol(1, 10, 1, torch.device("cpu"))
+    grid = PriorGrid.sobol(1, 10, [1], torch.device("cpu"))
     start, _ = grid.best(grid.log_likelihood(model, x), 8)
     mixture = mode_mixture(model.target, x, start, 4, 12, 1.0)
     assert (mixture.n_modes == 2).all()
@@ -82,26 +85,33 @@ def test_samples_follow_the_density():
 
 
 @pytest.mark.parametrize("n_latent", [1, 2, 3, 4, 7])
-def test_cells_of_the_grid_are_boxes_of_equal_prior_mass(n_latent):
-    grid = PriorGrid.sobol(n_latent, 12, 3, torch.device("cpu"))
-    sizes = [end - start for start, end in zip((0, *grid.ends), grid.ends, strict=False)]
-    assert sum(sizes) == 4096
-    assert max(sizes) <= 1.2 * 4096 / len(sizes)
-    assert grid.z.mean(0).abs().max() < 0.02
-    assert (grid.z.var(0) - 1).abs().max() < 0.02
+def test_half_of_each_scramble_covers_the_prior_and_half_lies_beyond(n_latent):
+    grid = PriorGrid.sobol(n_latent, 11, [3, 4], torch.device("cpu"))
+    for number, half in enumerate(grid.z.split(1024)):
+        assert half.mean(0).abs().max() < 0.03
+        assert (half.std(0) - (2 if number % 2 else 1)).abs().max() < 0.03
+    places = [grid.order[a:b] for a, b in zip((0, *grid.ends), grid.ends, strict=False)]
+    assert torch.cat(places).sort().values.equal(torch.arange(4096))
+    for place in places:
+        extent = grid.z[place].amax(0) - grid.z[place].amin(0)
+        assert len(place) > 0
+        assert n_latent > 3 or extent.max() <= 1
+    direct = torch.logaddexp(*(Normal(0, s).log_prob(grid.z).sum(-1) for s in (1.0, 2.0)))
+    prior = Normal(0, 1).log_prob(grid.z).sum(-1)
+    assert torch.allclose(grid.log_ratio, direct - math.log(2) - prior, rtol=1e-4, atol=1e-4)
 
 
 def test_the_best_of_a_grid_are_from_different_cells():
     model = LinearGaussian.random(2, 64, 0.3)
     x = draw(model, 3, 64)
-    grid = PriorGrid.sobol(2, 12, 3, torch.device("cpu"))
+    grid = PriorGrid.sobol(2, 12, [3], torch.device("cpu"))
     on_grid = grid.log_likelihood(model, x)
     start, value = grid.best(on_grid, 5)
     assert start.shape == (2, 5, 3, 2)
     assert torch.allclose(value, model.target.log_joint(x, start), atol=0.1, rtol=1e-4)
-    joint = on_grid + torch.distributions.Normal(0, 1).log_prob(grid.z).sum(-1).view(1, -1, 1)
+    joint = on_grid + Normal(0, 1).log_prob(grid.z).sum(-1).view(1, -1, 1)
     assert torch.allclose(value[:, 0], joint.amax(1))
-    bins = (torch.distributions.Normal(0, 1).cdf(start) * 8).long()
+    boxes = start.floor()
     for member in range(2):
         for point in range(3):
-            assert len({tuple(b.tolist()) for b in bins[member, :, point]}) == 5
+            assert len({tuple(b.tolist()) for b in boxes[member, :, point]}) == 5

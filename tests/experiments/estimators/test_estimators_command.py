@@ -69,7 +69,7 @@ def test_the_command_on_the_digits_leaves_the_committed_tables_alone(tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(estimators, "LATENTS", (1,))
     monkeypatch.setattr(estimators, "Ais", partial(Ais, n_temperatures=10))
-    monkeypatch.setattr(estimators, "REFERENCE", Quadrature(log2_grid=10, scrambles=(606, 707)))
+    monkeypatch.setattr(estimators, "REFERENCE", Quadrature(log2_grid=11, scramble=1))
     models = {name: (*sizes[:2], 3_000) for name, sizes in estimators.MODELS.items()}
     monkeypatch.setattr(estimators, "MODELS", models)
     assert estimators.main([f"results={tmp_path}", "tracking=off", "workers=1"]) == 0
