@@ -15,9 +15,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
+from reproduce.likelihood.target import (
+    Estimate,
+    Estimator,
+    Progress,
+    Target,
+    require_at_least,
+    require_single,
+)
 from reproduce.models.gaussian import standard_normal_log_prob
-from reproduce.models.random_streams import generator
+from reproduce.models.random_streams import ImageStreams, generator
 from reproduce.samplers.hmc import JITTER, Chains, hmc_step
 
 BATCH, MOST_CHAINS = 50, 2**14  # datapoints, and chains of all members, at once
@@ -48,6 +55,7 @@ class Ais(Estimator):
     """
 
     name = "ais"
+    version = 2  # since random numbers belong to images
 
     def __init__(self, n_temperatures: int = 4000, n_chains: int = 64, n_leapfrog: int = 2) -> None:
         require_at_least(2, n_temperatures=n_temperatures, n_chains=n_chains)
@@ -68,9 +76,10 @@ class Ais(Estimator):
         few chains carry the mean or its standard error is large. Too few temperatures show there
         well before the estimate is half a nat too low.
         """
+        require_single(x)
         parts = []
-        for number, rows in enumerate(x.split(self._batch(target), 1)):
-            path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
+        for rows in x.split(self._batch(target), 1):
+            path = _Path(target, rows, seeds, self.n_leapfrog)
             path.pilot(self.n_temperatures)
             log_weight, acceptance = path.forward(self.n_chains)
             parts.append(_summary(log_weight, acceptance))
@@ -89,8 +98,8 @@ class Ais(Estimator):
         parts = []
         batch = self._batch(target)
         pairs = zip(x.split(batch, 1), z.split(batch, 1), strict=True)
-        for number, (rows, at) in enumerate(pairs):
-            path = _Path(target, rows, tuple(seeds), number, self.n_leapfrog)
+        for rows, at in pairs:
+            path = _Path(target, rows, seeds, self.n_leapfrog)
             path.pilot(self.n_temperatures)
             # Backwards the mean of 1/weight estimates 1/p(x); by Jensen -log of it is too high.
             log_weight = path.backward(at, self.n_chains).double()
@@ -146,11 +155,9 @@ def simulate(
 class _Path:
     """The annealed densities of a batch of datapoints, with schedule and step sizes."""
 
-    def __init__(
-        self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int, n_leapfrog: int
-    ) -> None:
-        self.target, self.x, self.seeds = target, x, seeds
-        self.number, self.n_leapfrog = number, n_leapfrog
+    def __init__(self, target: Target, x: Tensor, seeds: Sequence[int], n_leapfrog: int) -> None:
+        self.target, self.x, self.n_leapfrog = target, x, n_leapfrog
+        self.streams = ImageStreams.of(x, seeds)
         self.beta = torch.empty(0)  # (temperature, member, batch), increasing to one
         self.step_size = torch.empty(0)  # the same
 
@@ -237,23 +244,17 @@ class _Path:
     def _move(
         self, chains: Chains, beta: Tensor, step: Tensor, run: str, number: int, n_chains: int
     ) -> tuple[Chains, Tensor]:
-        shape = (n_chains, self.x.shape[1], self.target.n_latent)
-        momentum, uniform = [], []
-        for seed in self.seeds:
-            source = generator(self.target.device, seed, "ais", run, self.number, number)
-            momentum.append(torch.randn(shape, generator=source, device=self.x.device))
-            uniform.append(torch.rand(2, *shape[:-1], generator=source, device=self.x.device))
-        accept, shorter = torch.stack(uniform, 1)
+        shape = (n_chains, self.target.n_latent)
+        momentum, uniform = self.streams.draw(shape, (2, n_chains), "ais", run, number)
+        accept, shorter = uniform.movedim(1, -1).unbind(1)
         size = step.unsqueeze(1) * (1 - JITTER * shorter)
         return hmc_step(
-            self._annealed(beta), chains, size, self.n_leapfrog, torch.stack(momentum), accept,
+            self._annealed(beta), chains, size, self.n_leapfrog, momentum.transpose(1, 2), accept,
         )  # fmt: skip
 
     def _start(self, n_chains: int, run: str) -> Tensor:
-        shape = (n_chains, self.x.shape[1], self.target.n_latent)
-        device = self.target.device
-        sources = [generator(device, seed, "ais start", run, self.number) for seed in self.seeds]
-        return torch.stack([torch.randn(shape, generator=s, device=device) for s in sources])
+        start, _ = self.streams.draw((n_chains, self.target.n_latent), (0,), "ais start", run)
+        return start.transpose(1, 2)
 
 
 def _log_likelihood(chains: Chains, beta: Float[Tensor, "member batch"]) -> Tensor:

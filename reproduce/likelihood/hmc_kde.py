@@ -19,8 +19,15 @@ from reproduce.likelihood.importance import CHECK_SCRAMBLE, rough_estimate
 from reproduce.likelihood.kde import KernelDensity
 from reproduce.likelihood.modes import search
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
-from reproduce.models.random_streams import generator
+from reproduce.likelihood.target import (
+    Estimate,
+    Estimator,
+    Progress,
+    Target,
+    require_at_least,
+    require_single,
+)
+from reproduce.models.random_streams import ImageStreams
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
 
 BATCH, SEARCH_BATCH = 250, 50  # datapoints at once, at most
@@ -78,23 +85,25 @@ class HmcKde(Estimator):
         estimate is above one by importance sampling with few samples around the modes of another
         search.
         """
+        require_single(x)
         # A density of n samples takes all n² differences at once, which limits the batch.
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [SCRAMBLE], target.device)
         parts = []
         pairs = self.n_fit * max(self.n_fit, self.n_score) * target.n_members * target.n_latent
         batch = min(BATCH, max(1, MOST_FLOATS // pairs))
-        for number, rows in enumerate(x.split(batch, 1)):
-            parts.append(self._estimate(target, rows, tuple(seeds), number, grid))
+        for rows in x.split(batch, 1):
+            parts.append(self._estimate(target, rows, seeds, grid))
             progress(rows.shape[1])
         return Estimate.joined(parts)
 
     def _estimate(
-        self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int, grid: PriorGrid
+        self, target: Target, x: Tensor, seeds: Sequence[int], grid: PriorGrid
     ) -> Estimate:
         # Stage 1: samples of p(z|x). `fitted` and `scored` are separate stretches of one chain.
         batches = x.split(SEARCH_BATCH, 1)
         starts = [search(target, rows, grid, n_starts=N_STARTS).heaviest for rows in batches]
-        walk = _Walk(target, x, seeds, number, torch.cat(starts, 1), self.n_leapfrog)
+        n_transitions = self.n_warmup + self.thin * (self.n_fit + self.n_score)
+        walk = _Walk(target, x, seeds, n_transitions, torch.cat(starts, 1), self.n_leapfrog)
         walk.tune(self.n_warmup)
         fitted = walk.samples(self.n_fit, self.thin)
         scored = walk.samples(self.n_score, self.thin)
@@ -109,7 +118,7 @@ class HmcKde(Estimator):
         relative = (log_weight - log_mean.unsqueeze(1)).exp()
         stderr = (relative - 1).square().mean(1).sqrt() / self.n_score**0.5
         acceptance, largest = walk.acceptance_rate, relative.amax(1) / self.n_score
-        difference = -log_mean - self._rough_estimate(target, x, seeds, number)
+        difference = -log_mean - self._rough_estimate(target, x, seeds)
         trusted = (acceptance > LEAST_ACCEPTANCE) & (largest < MOST_WEIGHT)
         trusted = trusted & (difference.abs() < MOST_DIFFERENCE)
         return Estimate(
@@ -126,11 +135,11 @@ class HmcKde(Estimator):
         )
 
     def _rough_estimate(
-        self, target: Target, x: Tensor, seeds: tuple[int, ...], number: int
+        self, target: Target, x: Tensor, seeds: Sequence[int]
     ) -> Float[Tensor, "member batch"]:
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [CHECK_SCRAMBLE], target.device)
         parts = [
-            rough_estimate(target, rows, seeds, number, grid, N_STARTS)[0]
+            rough_estimate(target, rows, ImageStreams.of(rows, seeds), grid, N_STARTS)[0]
             for rows in x.split(SEARCH_BATCH, 1)
         ]
         return torch.cat(parts, 1)
@@ -143,8 +152,8 @@ class _Walk:
         self,
         target: Target,
         x: Tensor,
-        seeds: tuple[int, ...],
-        number: int,
+        seeds: Sequence[int],
+        n_transitions: int,
         start: Float[Tensor, "member batch latent"],
         n_leapfrog: int,
     ) -> None:
@@ -152,7 +161,11 @@ class _Walk:
         self.log_density: Callable[[Tensor], Tensor] = lambda z: target.log_joint(
             x, z.unsqueeze(1)
         ).squeeze(1)
-        self.device, self.seeds, self.number = target.device, seeds, number
+        # All random numbers at once, (transition, member, batch, ...); of the uniform ones, the
+        # first decides on acceptance and the second shortens the step.
+        shapes = (n_transitions, target.n_latent), (n_transitions, 2)
+        normal, uniform = ImageStreams.of(x, seeds).draw(*shapes, "hmc_kde")
+        self._momenta, self._uniforms = normal.movedim(2, 0), uniform.movedim(2, 0)
         self.step_size = torch.full(start.shape[:-1], INITIAL_STEP, device=target.device)
         self.n_leapfrog = n_leapfrog
         self.chains = Chains.at(self.log_density, start)
@@ -184,21 +197,16 @@ class _Walk:
         return torch.stack(found, 1)
 
     def _move(self) -> Bool[Tensor, "member batch"]:
-        momentum, uniform = [], []
-        shape = tuple(self.chains.position.shape[1:])
-        for seed in self.seeds:
-            source = generator(self.device, seed, "hmc_kde", self.number, self._transitions)
-            momentum.append(torch.randn(shape, generator=source, device=self.device))
-            uniform.append(torch.rand(2, *shape[:1], generator=source, device=self.device))
+        momentum = self._momenta[self._transitions]
+        accept, shorter = self._uniforms[self._transitions].unbind(-1)
         self._transitions += 1
         # A step shortened at random, so that no trajectory comes round (see JITTER).
-        accept, shorter = torch.stack(uniform, 1)
         self.chains, accepted = hmc_step(
             self.log_density,
             self.chains,
             self.step_size * (1 - JITTER * shorter),
             self.n_leapfrog,
-            torch.stack(momentum),
+            momentum,
             accept,
         )
         return accepted

@@ -36,8 +36,15 @@ from reproduce.common.errors import UserError
 from reproduce.likelihood.hmc_kde import LOG2_GRID, SCRAMBLE
 from reproduce.likelihood.kde import MULTIPLES
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
-from reproduce.models.random_streams import generator
+from reproduce.likelihood.target import (
+    Estimate,
+    Estimator,
+    Progress,
+    Target,
+    require_at_least,
+    require_single,
+)
+from reproduce.models.random_streams import ImageStreams
 from reproduce.samplers.hmc import Chains, adapted, hmc_step
 
 FIRST_STEP = 1e-3
@@ -109,6 +116,7 @@ class HmcKde2013(Estimator):
         same datapoint.
         """
         self.check(target.n_latent, target.encoder is not None)
+        require_single(x)
         position, log_joint = self._sample(target, x, tuple(seeds), progress)
         pairs = list(zip(position, log_joint, strict=True))
         value, stderr = _stacked([published_layout(z, p) for z, p in pairs], x)
@@ -122,13 +130,9 @@ class HmcKde2013(Estimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (member, sample, batch, latent) positions and their log joint densities."""
         n_points = x.shape[1]
-        sources = [generator(target.device, seed, self.name) for seed in seeds]
-
-        def normal() -> Tensor:
-            shape = (n_points, target.n_latent)
-            return torch.stack(
-                [torch.randn(shape, generator=g, device=target.device) for g in sources]
-            )
+        n_transitions = self.n_evaluations * (self.n_burnin + self.n_samples)
+        shapes = (n_transitions, target.n_latent), (n_transitions,)
+        normal, uniform = ImageStreams.of(x, seeds).draw(*shapes, self.name)
 
         def log_density(z: Tensor) -> Tensor:
             return target.log_joint(x, z.unsqueeze(1)).squeeze(1)
@@ -138,15 +142,16 @@ class HmcKde2013(Estimator):
         start, _ = grid.best(grid.log_likelihood(target.likelihood, x), 1)
         chains = Chains.at(log_density, start[:, 0])
         step_size = torch.full((len(seeds), n_points), FIRST_STEP, device=target.device)
-        per_evaluation = self.n_burnin + self.n_samples
         position, log_joint = [], []
         told = 0
-        for transition in range(self.n_evaluations * per_evaluation):
-            uniform = torch.stack(
-                [torch.rand(n_points, generator=g, device=target.device) for g in sources]
-            )
+        for transition in range(n_transitions):
             chains, accepted = hmc_step(
-                log_density, chains, step_size, self.n_steps + 1, normal(), uniform
+                log_density,
+                chains,
+                step_size,
+                self.n_steps + 1,
+                normal[:, :, transition],
+                uniform[:, :, transition],
             )
             # A step size that never settles leaves no exact stationary distribution: one of the
             # 2013 code's errors, and kept.
@@ -156,10 +161,10 @@ class HmcKde2013(Estimator):
                 step_size = adapted(step_size, rate)
             else:
                 step_size = step_size * (LOG_FACTOR * (2 * accepted - 1)).exp()
-            if transition >= self.n_evaluations * per_evaluation - self.n_samples:
+            if transition >= n_transitions - self.n_samples:
                 position.append(chains.position)
                 log_joint.append(chains.log_density)
-            done = n_points * (transition + 1) // (self.n_evaluations * per_evaluation)
+            done = n_points * (transition + 1) // n_transitions
             progress(done - told)
             told = done
         return (

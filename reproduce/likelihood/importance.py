@@ -17,13 +17,21 @@ from reproduce.common.errors import UserError
 from reproduce.likelihood.modes import N_STARTS, ModeMixture, search
 from reproduce.likelihood.pareto import FEWEST, pareto_k
 from reproduce.likelihood.prior_grid import PriorGrid
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
+from reproduce.likelihood.target import (
+    Estimate,
+    Estimator,
+    Progress,
+    Target,
+    require_at_least,
+    require_single,
+)
 from reproduce.models.gaussian import standard_normal_log_prob
-from reproduce.models.random_streams import generator
+from reproduce.models.random_streams import ImageStreams
 
 PROPOSALS = ("modes", "encoder", "prior")
 BATCH = 50  # datapoints at once
 PAIRS = 2**13  # pairs of a sample and a datapoint decoded at once
+DRAWN = 1024  # samples drawn at once; another number draws others
 LOG2_GRID, SCRAMBLE, CHECK_SCRAMBLE = 14, 303, 404
 SCALES = {1.1: 0.6, 2.0: 0.3}  # from inflation to share of the samples; the prior gets the rest
 N_CHECK = 256  # samples of the check
@@ -79,18 +87,19 @@ class Importance(Estimator):
         from another grid and with few samples, finds more than the estimate.
         """
         self.check(target.n_latent, target.encoder is not None)
+        require_single(x)
         grids = [
             PriorGrid.sobol(target.n_latent, LOG2_GRID, [scramble], target.device)
             for scramble in (SCRAMBLE, CHECK_SCRAMBLE)
         ]
         parts = []
-        for number, rows in enumerate(x.split(BATCH, 1)):
-            source = _Source(target, tuple(seeds), number)
+        for rows in x.split(BATCH, 1):
+            streams = ImageStreams.of(rows, seeds)
             proposal = self._proposal(target, rows, grids[0])
-            found = _estimate(target, rows, proposal, self.n_samples, source.named("estimate"))
+            found = _estimate(target, rows, proposal, self.n_samples, streams, "estimate")
             # Weights cannot tell of a mode that no sample reached. A search from another grid can:
             # only an excess counts, since missing mass makes an estimate too low.
-            other, n_modes = rough_estimate(target, rows, tuple(seeds), number, grids[1])
+            other, n_modes = rough_estimate(target, rows, streams, grids[1])
             excess = other - found.value
             trusted = (
                 (found.diagnostics["pareto_k"] < MOST_PARETO_K)
@@ -119,8 +128,7 @@ class Importance(Estimator):
 def rough_estimate(
     target: Target,
     x: Float[Tensor, "member batch pixel"],
-    seeds: tuple[int, ...],
-    number: int,
+    streams: ImageStreams,
     grid: PriorGrid,
     n_starts: int = N_STARTS,
 ) -> tuple[Float[Tensor, "member batch"], Float[Tensor, "member batch"]]:
@@ -130,8 +138,8 @@ def rough_estimate(
     the two has missed something. Its cost is the climb from `n_starts` points.
     """
     mixture = search(target, x, grid, n_starts=n_starts)
-    source = _Source(target, seeds, number, "check")
-    return _estimate(target, x, _around(mixture), N_CHECK, source).value, mixture.n_modes
+    found = _estimate(target, x, _around(mixture), N_CHECK, streams, "check")
+    return found.value, mixture.n_modes
 
 
 @dataclass(frozen=True)
@@ -141,29 +149,6 @@ class _Component:
     share: float
     sample: Callable[[Tensor, Tensor], Tensor]
     log_prob: Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Random numbers for one batch of datapoints."""
-
-    target: Target
-    seeds: tuple[int, ...]
-    number: int
-    name: str = ""
-
-    def named(self, name: str) -> "_Source":
-        return _Source(self.target, self.seeds, self.number, name)
-
-    def draw(self, shape: Sequence[int], part: int) -> tuple[Tensor, Tensor]:
-        """Draw normal (member, sample, batch, latent) and uniform (member, sample, batch) noise."""
-        device = self.target.device
-        normal, uniform = [], []
-        for seed in self.seeds:
-            source = generator(device, seed, "importance", self.name, self.number, part)
-            normal.append(torch.randn(tuple(shape), generator=source, device=device))
-            uniform.append(torch.rand(tuple(shape[:-1]), generator=source, device=device))
-        return torch.stack(normal), torch.stack(uniform)
 
 
 def _prior(share: float) -> _Component:
@@ -183,26 +168,33 @@ def _around(mixture: ModeMixture) -> list[_Component]:
 
 
 def _estimate(
-    target: Target, x: Tensor, proposal: Sequence[_Component], n_samples: int, source: _Source
+    target: Target,
+    x: Tensor,
+    proposal: Sequence[_Component],
+    n_samples: int,
+    streams: ImageStreams,
+    purpose: str,
 ) -> Estimate:
     """Draw each component's share of the samples, and weigh all by the whole mixture."""
     # Stratified: shares are fixed counts, and log_share the mixture weights that they make.
-    n_batch, rows = x.shape[1], max(1, PAIRS // (x.shape[0] * x.shape[1]))
+    rows = max(1, PAIRS // (x.shape[0] * x.shape[1]))
     counts = [round(component.share * n_samples) for component in proposal]
     counts[-1] = n_samples - sum(counts[:-1])
     log_share = [math.log(count / n_samples) for count in counts]
-    weights, part = [], 0
-    for component, count in zip(proposal, counts, strict=True):
-        for start in range(0, count, rows):
-            shape = (min(rows, count - start), n_batch, target.n_latent)
-            z = component.sample(*source.draw(shape, part))
-            # log of p(x, z) / q(z), with q the whole mixture whichever component drew z: the
-            # balance heuristic (Veach & Guibas 1995).
-            terms = [
-                one.log_prob(z) + share for one, share in zip(proposal, log_share, strict=True)
-            ]
-            weights.append(target.log_joint(x, z) - torch.logsumexp(torch.stack(terms), 0))
-            part += 1
+    weights = []
+    for part, (component, count) in enumerate(zip(proposal, counts, strict=True)):
+        for start in range(0, count, DRAWN):
+            n = min(DRAWN, count - start)
+            key = ("importance", purpose, part, start)
+            normal, uniform = streams.draw((n, target.n_latent), (n,), *key)
+            drawn = component.sample(normal.transpose(1, 2), uniform.transpose(1, 2))
+            for z in drawn.split(rows, 1):
+                # log of p(x, z) / q(z), with q the whole mixture whichever component drew z: the
+                # balance heuristic (Veach & Guibas 1995).
+                terms = [
+                    one.log_prob(z) + share for one, share in zip(proposal, log_share, strict=True)
+                ]
+                weights.append(target.log_joint(x, z) - torch.logsumexp(torch.stack(terms), 0))
     # log p(x) ~ log of the mean weight (Burda et al., eq. 8).
     log_weight = torch.cat(weights, 1).double()
     value = torch.logsumexp(log_weight, 1) - math.log(n_samples)

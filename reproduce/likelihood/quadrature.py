@@ -18,7 +18,14 @@ from torch import Tensor
 from reproduce.common.errors import UserError
 from reproduce.likelihood.modes import ModeMixture, mode_mixture, starts
 from reproduce.likelihood.prior_grid import ROWS, PriorGrid, log_grid_ratio, normal_quantile
-from reproduce.likelihood.target import Estimate, Estimator, Progress, Target, require_at_least
+from reproduce.likelihood.target import (
+    Estimate,
+    Estimator,
+    Progress,
+    Target,
+    require_at_least,
+    require_single,
+)
 from reproduce.models.gaussian import standard_normal_log_prob
 
 MOST_LATENT = 3
@@ -95,6 +102,7 @@ class Quadrature(Estimator):
         that comes from grid points.
         """
         self.check(target.n_latent, target.encoder is not None)
+        require_single(x)
         log2_points = self.log2_grid - N_SCRAMBLES.bit_length() + 1
         grid = PriorGrid.sobol(target.n_latent, log2_points, self.scrambles, target.device)
         batch = max(1, FLOATS // (target.n_members * len(grid.z)))

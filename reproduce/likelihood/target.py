@@ -76,9 +76,10 @@ class Target:
     @classmethod
     def of(cls, model: Autoencoder, *, has_encoder: bool = True) -> "Target":
         """Return the target of a trained model."""
-        device = next(model.parameters()).device
+        weight = next(model.parameters())
+        require_single(weight)
         encoder = model.encoder if has_encoder else None
-        return cls(model.decoder, model.n_members, model.n_latent, device, encoder)
+        return cls(model.decoder, model.n_members, model.n_latent, weight.device, encoder)
 
     def log_joint(self, x: Images, z: Latents) -> LogLikelihood:
         """log p(x, z) = log p(x|z) + log p(z) in nats."""
@@ -88,6 +89,15 @@ class Target:
         else:
             likelihood = self.likelihood.log_likelihood(x, z)
         return likelihood + standard_normal_log_prob(z)
+
+
+def require_single(tensor: Tensor) -> None:
+    """Refuse weights or images that are not float32, which all grids and proposals are in."""
+    if tensor.dtype != torch.float32:
+        raise UserError(
+            "Estimators of log p(x) take models and images in float32, not "
+            f"{str(tensor.dtype).removeprefix('torch.')}; convert both by .float()."
+        )
 
 
 def require_at_least(least: float, **settings: float) -> None:
@@ -167,8 +177,9 @@ class Estimator(Protocol):
         x
             The data; may be one data set expanded over members.
         seeds
-            One per member; they name all random streams (`random_streams.generator`), so that an
-            estimate can be repeated.
+            One per member; with the image they name all random streams
+            (`random_streams.ImageStreams`), so that an estimate can be repeated, and does not
+            depend on which other images are asked for.
         progress
             Called as datapoints are finished.
         """

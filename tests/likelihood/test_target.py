@@ -1,9 +1,18 @@
-"""log p(x, z), which is computed in pieces where no gradient is wanted."""
+"""What all estimators share: log p(x, z) in pieces, and an image's estimate being its own."""
 
 import pytest
 import torch
 
+from building import autoencoder
 from likelihood_models import small
+from reproduce.common.errors import UserError
+from reproduce.likelihood import importance
+from reproduce.likelihood.ais import Ais
+from reproduce.likelihood.hmc_kde import HmcKde
+from reproduce.likelihood.hmc_kde_2013 import HmcKde2013
+from reproduce.likelihood.importance import Importance
+from reproduce.likelihood.quadrature import Quadrature
+from reproduce.likelihood.target import Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
 
@@ -18,3 +27,38 @@ def test_pieces_are_the_whole(decoder, n_points):
         pieces = target.log_joint(x, z)
     assert pieces.shape == z.shape[:3]
     torch.testing.assert_close(pieces, whole, rtol=1e-5, atol=1e-4)
+
+
+ESTIMATORS = [
+    Quadrature(log2_grid=11, n_local=64), Importance(2000), Ais(40, 4), HmcKde(n_warmup=20),
+    HmcKde2013(n_evaluations=1),
+]  # fmt: skip
+each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.name)
+
+
+def own(found):
+    """Values that each belong to one image, which the 2013 layout's do not."""
+    return found.diagnostics.get("laid_out_right", found.value)
+
+
+@each_estimator
+def test_an_images_estimate_does_not_depend_on_the_others(estimator, monkeypatch):
+    """One image, all of them in other batches, and the list reversed give the same values."""
+    target, x = small(BernoulliDecoder, 2, n_points=7)
+    whole = own(estimator(target, x, (0, 1)))
+    monkeypatch.setattr(importance, "BATCH", 3)
+    assert torch.allclose(own(estimator(target, x.flip(1), (0, 1))).flip(1), whole, atol=1e-3)
+    for point in (0, 6):
+        alone = own(estimator(target, x[:, point : point + 1], (0, 1)))
+        assert torch.allclose(alone, whole[:, point : point + 1], atol=1e-3)
+    if estimator.name != "quadrature":
+        assert not torch.allclose(own(estimator(target, x, (2, 3))), whole, atol=1e-3)
+
+
+@each_estimator
+def test_double_precision_is_refused_in_a_sentence(estimator):
+    target, x = small(BernoulliDecoder, 2)
+    with pytest.raises(UserError, match=r"in float32, not float64; convert both by \.float\(\)"):
+        estimator(target, x.double(), (0, 1))
+    with pytest.raises(UserError, match="in float32, not float64"):
+        Target.of(autoencoder((0, 1), latent=2).double())
