@@ -106,7 +106,7 @@ def hydra_settings(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def launcher_of(given: Mapping[str, Any]) -> str:
-    """Return the name of the launcher that the given settings choose, or else conf/config.yaml."""
+    """Return the name of the launcher that the given settings choose, or else conf/train.yaml."""
     if "hydra/launcher" not in given:
         choices = compose_unchecked([], with_hydra=True).hydra.runtime.choices
         return str(choices["hydra/launcher"])

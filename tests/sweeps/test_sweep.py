@@ -164,9 +164,9 @@ def test_jobs_are_hydras(sweep):
 def test_a_launcher_that_the_configuration_names_is_used(tmp_path, monkeypatch):
     assert multirun.launcher_of({}) == "basic"
     conf = shutil.copytree(CONF, tmp_path / "conf")
-    text = (conf / "config.yaml").read_text()
+    text = (conf / "train.yaml").read_text()
     named = text.replace("  - _self_\n", "  - override hydra/launcher: joblib\n  - _self_\n", 1)
-    (conf / "config.yaml").write_text(named)
+    (conf / "train.yaml").write_text(named)
     monkeypatch.setattr(overrides, "CONF", conf)
     assert multirun.launcher_of({}) == "joblib"
     assert multirun.launcher_of({"hydra/launcher": "basic"}) == "basic"

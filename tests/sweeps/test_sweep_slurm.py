@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from submitit.core.utils import DelayedSubmission
 
+from reproduce.common.checks import quoted
+
 SMALL = ["data=digits", "model.n_hidden=20", "samples=2000", "seeds=2", "tracking=off"]
 SWEEP = ["algorithm=aevb,wake_sleep", "model.n_latent=2,3"]
 
@@ -65,8 +67,9 @@ def test_the_submission(tmp_path):
     )
     # What each job of the array will do, as Slurm's machines will read it.
     jobs = [DelayedSubmission.load(path) for path in (records / ".submitit").rglob("*.pkl")]
+    results = f"results={quoted(tmp_path / 'results')}"
     expected = {
-        (*SMALL, f"algorithm={algorithm}", f"model.n_latent={n}", f"results={tmp_path / 'results'}")
+        (*SMALL, f"algorithm={algorithm}", f"model.n_latent={n}", results)
         for algorithm in ("aevb", "wake_sleep")
         for n in (2, 3)
     }

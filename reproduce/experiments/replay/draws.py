@@ -234,7 +234,7 @@ def build(run: Run, stream: Stream, dtype: torch.dtype = torch.float32) -> Algor
         step_size=run.step_size,
         warmup_steps=run.warmup_steps,
         batch_size=run.batch_size,
-        estimator="B" if run.algorithm == "aevb" else "A",
+        sgvb="B" if run.algorithm == "aevb" else "A",
     ).without_trainer()
 
 
