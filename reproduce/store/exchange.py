@@ -1,7 +1,7 @@
 """Finished members that can be committed, and put back.
 
     reproduce export folder=FOLDER [results=FOLDER]    # from results/runs to the folder
-    reproduce restore folder=FOLDER [results=FOLDER]   # and back
+    reproduce restore folder=FOLDER [results=FOLDER]   # and back, into results/restored/runs
 
 Exchanged are a member's curve, manifest and estimates of log p(x), the cell's settings, and, where
 it is small, its checkpoint: a restored member counts as done as far as its curve goes, and with its
@@ -94,8 +94,12 @@ def export_command(arguments: Sequence[str]) -> int:
 
 
 def restore_command(arguments: Sequence[str]) -> int:
-    """Restore exported members, and name them."""
-    given = cli.parsed(arguments, "restore folder=FOLDER [results=FOLDER]", **_ARGUMENTS)
+    """Restore exported members, and name them.
+
+    By default into a store of their own, so that no figure of the user's is made of them.
+    """
+    into = {**_ARGUMENTS, "results": "results/restored"}
+    given = cli.parsed(arguments, "restore folder=FOLDER [results=FOLDER]", **into)
     return _named(restore(Path(given["folder"]), Path(given["results"]) / "runs"))
 
 

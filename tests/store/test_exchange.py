@@ -120,3 +120,11 @@ def test_a_member_in_training_keeps_its_checkpoint(finished, tmp_path, monkeypat
 def test_a_folder_without_members_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no members"):
         exchange.restore(tmp_path, tmp_path / "runs")
+
+
+def test_restored_members_do_not_become_the_users_own(finished, tmp_path, monkeypatch):
+    exchange.export(finished.store, tmp_path / "reference")
+    monkeypatch.chdir(tmp_path)
+    assert exchange.restore_command(["folder=reference"]) == 0
+    assert (tmp_path / "results" / "restored" / "runs" / finished.cell.id / "seed-0").is_dir()
+    assert not (tmp_path / "results" / "runs").exists()
