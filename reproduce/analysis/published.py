@@ -9,7 +9,7 @@ import pandas as pd
 
 from reproduce.analysis.curves import value_at
 from reproduce.common.errors import UserError
-from reproduce.common.names import CURVE, CURVES
+from reproduce.common.names import CURVE, CURVES, PLACE
 
 PUBLISHED_FOLDER = Path(__file__).resolve().parents[2] / "results" / "published"
 
@@ -104,7 +104,7 @@ def load_published(
 def _final_curves(figure: Literal["figure2", "figure3"], folder: Path) -> pd.DataFrame:
     frame = load_vertices(figure, folder)
     if figure == "figure2":
-        curve = ["dataset", "n_latent", "algorithm", "split"]
+        curve = [*PLACE, "split"]
         final = frame["run"] == frame.groupby(curve)["run"].transform("max")
         frame = _at_all_hooks(frame[final & (frame["kind"] == "exact")])
     else:
@@ -122,7 +122,7 @@ def _at_all_hooks(frame: pd.DataFrame) -> pd.DataFrame:
     between its neighbours, which matplotlib leaves out, so it is read off that line.
     """
     parts = []
-    for _, run in frame.groupby(["dataset", "n_latent", "algorithm"], sort=False):
+    for _, run in frame.groupby(PLACE, sort=False):
         hooks = np.unique(run["samples"])
         for _, curve in run.groupby("split", sort=False):
             values = value_at(curve, hooks)

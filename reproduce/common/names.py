@@ -9,6 +9,8 @@ CURVES: dict[str, type] = {
 """Columns of any table of curves, one row per evaluation point; values in nats per datapoint."""
 PANEL = ["dataset", "n_latent", "n_train"]
 """Columns that name a panel of a figure."""
+PLACE = ["dataset", "n_latent", "algorithm"]
+"""Columns that name a cell of experiment 1, whose panels are all of one N_train."""
 CURVE = [*PANEL, "algorithm", "split"]
 """Columns that name a curve, of which every seed has one."""
 

@@ -24,6 +24,7 @@ import pandas as pd
 
 from reproduce.common.errors import UserError
 from reproduce.common.files import locked, read_json, read_table, write_json, write_with
+from reproduce.common.names import CURVES
 from reproduce.store.cell import Cell
 
 CURVE_KINDS: dict[str, type] = {"split": str, "samples": int, "value": float}
@@ -31,11 +32,6 @@ LIKELIHOOD_KINDS: dict[str, type] = {
     "split": str, "samples": int, "estimator": str, "settings": str, "n_points": int,
     "value": float, "stderr": float, "n_untrusted": int, "seconds": float,
 }  # fmt: skip
-CURVES_KINDS: dict[str, type] = {
-    "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
-    "samples": int, "value": float,
-}  # fmt: skip
-"""Columns of `curves.csv` of a figure."""
 MEMBER = re.compile(r"seed-(0|[1-9][0-9]*)")
 """The name of a member's folder; `seed-00` is none."""
 
@@ -162,7 +158,7 @@ class Store:
         """Join the curves of a cell's members up to `limit` samples, labelled in full."""
         frames = [self.curve(cell, seed).assign(seed=seed) for seed in seeds]
         joined = pd.concat(
-            [f for f in frames if not f.empty] or [pd.DataFrame(columns=list(CURVES_KINDS))]
+            [f for f in frames if not f.empty] or [pd.DataFrame(columns=list(CURVES))]
         )
         joined = joined[joined["samples"] <= limit].assign(
             dataset=cell.dataset,
@@ -170,7 +166,7 @@ class Store:
             n_train=cell.n_train,
             algorithm=cell.algorithm,
         )
-        return joined[list(CURVES_KINDS)].reset_index(drop=True)
+        return joined[list(CURVES)].reset_index(drop=True)
 
 
 def _read(path: Path, kinds: Mapping[str, type], once: Sequence[str]) -> pd.DataFrame:

@@ -10,11 +10,10 @@ from matplotlib.lines import Line2D
 from reproduce.analysis import canvas, style
 from reproduce.analysis.comparison import FIGURE2_SPLITS
 from reproduce.analysis.panel import Axis, Panel, axis_for, draw_curves, set_axes
-from reproduce.common.names import algorithm_name
+from reproduce.common.names import PLACE, algorithm_name
 
 _COLOURS = ("#222222", "#e08214", "#1b78b5", "#8e44ad", "#2f8f4e")
 _MARKERS = ("o", "s", "^", "D", "v")
-_PLACE = ["dataset", "n_latent", "algorithm"]
 _MOST_COLUMNS = 4
 _NARROWEST, _PANEL_WIDTH, _PANEL_HEIGHT = 4.6, 2.7, 2.99  # inches
 _LETTER, _KEY = 0.062, 0.75  # of a legend's entry: a letter's width, and that of line and gaps
@@ -60,7 +59,7 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
     legend_columns = min(max(fitting, 1), len(entries))
     legend_height = _LEGEND_LINE * -(-len(entries) // legend_columns)
-    several = curves.groupby([*_PLACE, "variant"])["seed"].nunique().max() > 1
+    several = curves.groupby([*PLACE, "variant"])["seed"].nunique().max() > 1
     foot = _FOOT.format(seeds=_SEEDS if several else _ONE_SEED)
     made = canvas.canvas(width, _PANEL_HEIGHT * rows, foot, below=legend_height)
     grid = made.figure.subplots(rows, columns, squeeze=False).flatten()
@@ -95,7 +94,7 @@ class _Place(NamedTuple):
 
 def _places(curves: pd.DataFrame, published: pd.DataFrame) -> list[_Place]:
     found = []
-    for place in curves[_PLACE].drop_duplicates().to_dict("records"):
+    for place in curves[PLACE].drop_duplicates().to_dict("records"):
         algorithm, panel = place["algorithm"], Panel(place["dataset"], place["n_latent"])
         ours = panel.of(curves[curves["algorithm"] == algorithm])
         ours = ours.assign(algorithm=ours["variant"])

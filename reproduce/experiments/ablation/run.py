@@ -20,7 +20,7 @@ from reproduce.analysis.published import load_published
 from reproduce.common.checks import shown, texts
 from reproduce.common.errors import UserError
 from reproduce.common.markdown import aligned, nats, or_blank
-from reproduce.common.names import algorithm_name, dataset_name, short_number
+from reproduce.common.names import PLACE, algorithm_name, dataset_name, short_number
 from reproduce.experiments import study
 from reproduce.experiments.ablation import picture as drawing
 from reproduce.experiments.study import NOTHING_TO_DRAW, Outcome, Study
@@ -86,7 +86,7 @@ def _changes(given: Any) -> dict[str, list[str]]:
 
 def without_points(ablation: Study, curves: pd.DataFrame) -> str:
     """Name the variants that no curve is of, in a sentence; empty where there are none."""
-    keys = ["dataset", "n_latent", "algorithm", "variant"]
+    keys = [*PLACE, "variant"]
     known = set(curves[keys].itertuples(index=False, name=None))
     lost = [
         f"{job.cell.title}, {labels['variant']}"
@@ -114,7 +114,7 @@ def markdown(curves: pd.DataFrame) -> str:
     published = load_published("figure2")
     rows = [["dataset", "N_z", "algorithm", "variant", "train", "published", "test", "published"]]
     # Training stops at whole blocks of minibatches: a variant may end a little after the others.
-    ends = curves.groupby(["dataset", "n_latent", "algorithm", "variant"])["samples"].max()
+    ends = curves.groupby([*PLACE, "variant"])["samples"].max()
     at = float(ends[ends > 0.9 * ends.max()].min())
     for place, variant, mine in _by_variant(curves):
         values = []
@@ -157,9 +157,8 @@ def first_points(curves: pd.DataFrame) -> str:
 
 
 def _by_variant(curves: pd.DataFrame) -> Iterator[tuple[pd.Series, str, pd.DataFrame]]:
-    keys = ["dataset", "n_latent", "algorithm"]
-    for _, mine in curves.groupby([*keys, "variant"], sort=False):
-        yield mine[keys].iloc[0], str(mine["variant"].iloc[0]), mine
+    for _, mine in curves.groupby([*PLACE, "variant"], sort=False):
+        yield mine[PLACE].iloc[0], str(mine["variant"].iloc[0]), mine
 
 
 def _of(published: pd.DataFrame, place: pd.Series, split: str) -> pd.DataFrame:

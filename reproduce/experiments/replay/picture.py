@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reproduce.analysis import canvas, style
-from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.names import PLACE, algorithm_name, dataset_name
 from reproduce.experiments.replay.draws import FIGURE2
 from reproduce.experiments.replay.first_hook import bar
 
@@ -51,7 +51,7 @@ def build(replayed: pd.DataFrame, misses: pd.DataFrame) -> Figure:
 
 def _rows(frame: pd.DataFrame) -> list[int]:
     places = {(run.dataset, run.n_latent, run.algorithm): at for at, run in enumerate(FIGURE2)}
-    keys = frame[["dataset", "n_latent", "algorithm"]].itertuples(index=False, name=None)
+    keys = frame[PLACE].itertuples(index=False, name=None)
     return [places[key] for key in keys]
 
 

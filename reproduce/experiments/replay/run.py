@@ -14,13 +14,11 @@ from reproduce import config
 from reproduce.common import cli
 from reproduce.common.files import ensure_writable, read_json, write_json, write_with
 from reproduce.common.markdown import aligned
-from reproduce.common.names import algorithm_name, dataset_name
+from reproduce.common.names import PLACE, algorithm_name, dataset_name
 from reproduce.common.provenance import provenance
 from reproduce.data.fallback import substitute_missing
 from reproduce.experiments.replay import first_hook, iteration_one, likelihoods, picture, pool
 from reproduce.experiments.replay.draws import FIGURE2
-
-CURVE = ["dataset", "n_latent", "algorithm"]
 
 
 def main(overrides: Sequence[str]) -> int:
@@ -45,7 +43,7 @@ def main(overrides: Sequence[str]) -> int:
     _write(misses, folder / "misses.csv")
     _write(untrained, folder / "likelihoods.csv")
 
-    done = set() if kept.empty else set(kept[CURVE].itertuples(index=False, name=None))
+    done = set() if kept.empty else set(kept[PLACE].itertuples(index=False, name=None))
     left = [run for run in FIGURE2 if (run.dataset, run.n_latent, run.algorithm) not in done]
     if kept.size:
         where = folder / "replay.csv"
@@ -84,7 +82,7 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Sort by part, split and the paper's order of runs."""
     place = {(run.dataset, run.n_latent, run.algorithm): at for at, run in enumerate(FIGURE2)}
-    at = [place[key] for key in frame[CURVE].itertuples(index=False, name=None)]
+    at = [place[key] for key in frame[PLACE].itertuples(index=False, name=None)]
     ordered = frame.assign(at=at).sort_values(
         ["part", "split", "at"], ascending=[False, False, True]
     )
@@ -92,7 +90,7 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(row: object) -> list[str]:
-    dataset, n_latent, algorithm = (getattr(row, name) for name in CURVE)
+    dataset, n_latent, algorithm = (getattr(row, name) for name in PLACE)
     return [dataset_name(dataset), str(n_latent), algorithm_name(algorithm)]
 
 
@@ -101,7 +99,7 @@ def _first_table(first: pd.DataFrame, misses: pd.DataFrame) -> str:
     wrong = list(dict.fromkeys(misses["wrong"]))
     rows = [["dataset", "N_z", "algorithm", "published", "replayed", *wrong]]
     for row in first[first["split"] == "train"].itertuples():
-        mine = misses[(misses[CURVE] == [row.dataset, row.n_latent, row.algorithm]).all(axis=1)]
+        mine = misses[(misses[PLACE] == [row.dataset, row.n_latent, row.algorithm]).all(axis=1)]
         values = mine.set_index("wrong")["replayed"]
         others = [f"{values[name]:.4f}" if name in values else "" for name in wrong]
         rows.append([*_named(row), f"{row.published:.4f}", f"{row.replayed:.4f}", *others])
