@@ -19,14 +19,13 @@ from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import read_table, write_json, write_with
 from reproduce.common.names import CURVES
-from reproduce.common.provenance import provenance
+from reproduce.common.provenance import drawn, provenance
 from reproduce.experiments.ablation import picture as ablation
 from reproduce.experiments.bound import picture as figure1
 from reproduce.experiments.likelihood import picture as figure2
 from reproduce.experiments.likelihood.comparison import compare_likelihoods
 from reproduce.experiments.likelihood.picture import LikelihoodPanel
 from reproduce.experiments.plan import remarks_on
-from reproduce.experiments.study import drawn
 
 EARLIER = "text"
 """The settings of manifests that name none."""

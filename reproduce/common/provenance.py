@@ -4,6 +4,7 @@ import os
 import platform
 import runpy
 import subprocess
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import distribution, version
 from pathlib import Path
@@ -68,3 +69,8 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def drawn() -> dict[str, Any]:
+    """When, and by what code on what machine, something is drawn: now."""
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()}

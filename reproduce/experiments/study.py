@@ -5,7 +5,6 @@ A study says what it trains (`Study`), and what came of it (`Outcome`); the rest
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from reproduce import config
 from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import ensure_writable, write_json, write_text, write_with
-from reproduce.common.provenance import provenance
+from reproduce.common.provenance import drawn, provenance
 from reproduce.data.fallback import substitute_missing
 from reproduce.store.store import Store
 from reproduce.training import pool
@@ -162,11 +161,6 @@ def write_table(path: Path, table: pd.DataFrame | str) -> None:
         write_text(path, table + "\n")
     else:
         write_with(path, lambda temporary: table.to_csv(temporary, index=False))
-
-
-def drawn() -> dict[str, Any]:
-    """When, and by what code on what machine, something is drawn: now."""
-    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()}
 
 
 def manifest(

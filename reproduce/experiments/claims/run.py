@@ -12,7 +12,7 @@ from pathlib import Path
 from reproduce.common import cli
 from reproduce.common.checks import one_of
 from reproduce.common.files import read_json, write_json
-from reproduce.common.provenance import REPOSITORY, provenance
+from reproduce.common.provenance import REPOSITORY, drawn
 from reproduce.experiments.claims.evidence import Evidence, budgets, gather
 from reproduce.experiments.claims.finding import Finding
 from reproduce.experiments.claims.paper import CLAIMS, check_all, judged
@@ -27,7 +27,7 @@ def as_json(findings: Sequence[Finding], evidence: Evidence) -> dict[str, object
     return {
         "sources": _as_stored(evidence),
         "remark": evidence.remark,
-        "made": provenance(),
+        "drawn": drawn(),
         "claims": [
             {
                 "claim": claim.key,

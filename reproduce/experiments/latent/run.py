@@ -26,9 +26,10 @@ from reproduce.common.errors import UserError
 from reproduce.common.files import write_json
 from reproduce.common.markdown import aligned
 from reproduce.common.names import algorithm_name, dataset_name, short_number
+from reproduce.common.provenance import drawn
 from reproduce.data.images import ImageData
 from reproduce.experiments.latent import picture as latent
-from reproduce.experiments.study import drawn, write_table
+from reproduce.experiments.study import write_table
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.bounds import BOUNDS, Bound, sgvb_b
 from reproduce.models.random_streams import generator
