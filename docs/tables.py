@@ -17,6 +17,7 @@ from reproduce.common.markdown import aligned, nats
 from reproduce.common.names import algorithm_name
 from reproduce.experiments.replay import first_hook
 from reproduce.experiments.replay.run import _hook_table, _likelihood_table
+from studies.figure3_settings import __main__ as figure3_settings
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -199,6 +200,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "untrained": lambda: _without_caption(
         _likelihood_table(pd.read_csv(REFERENCE / "replay" / "likelihoods.csv"))
     ),
+    "figure3_settings": lambda: figure3_settings.markdown(pd.read_csv(figure3_settings.RESULTS)),
     "experiment_2": _experiment_2,
     "mnist_text": lambda: _mnist_with_the_texts_settings("n_latent < 200 or algorithm == 'aevb'"),
     "mnist_aevb": lambda: _mnist_with_the_texts_settings("algorithm == 'aevb'"),

@@ -39,9 +39,12 @@ CANDIDATES: dict[tuple[int, str], list[dict[str, float]]] = {
     ],
     (50_000, "aevb"): [{STEP: 0.02}, {STEP: 0.1}],
     (50_000, "wake_sleep"): [
-        {STEP: 0.1, FACTOR: 0.1}, {STEP: 0.02, FACTOR: 0.1}, {STEP: 0.02, FACTOR: 1.0}
+        {STEP: 0.1, FACTOR: 0.1}, {STEP: 0.1, FACTOR: 1.0}, {STEP: 0.02, FACTOR: 0.1},
+        {STEP: 0.02, FACTOR: 1.0},
     ],
-    (50_000, "mcem"): [{STEP: 0.1, WARM_UP: 10}, {STEP: 0.1, WARM_UP: 0}],
+    (50_000, "mcem"): [
+        {STEP: 0.1, WARM_UP: 10}, {STEP: 0.1, WARM_UP: 0}, {STEP: 0.02, WARM_UP: 10}
+    ],
 }  # fmt: skip
 """From N_train and algorithm to candidates; the first of each is the suite's default."""
 POINTS: dict[tuple[int, str], tuple[int, ...]] = {
