@@ -120,6 +120,20 @@ def test_no_parameter_moves_in_the_warmup_and_all_do_after_it(small):
     assert moved["test"] > warm["test"] + 0.1
 
 
+def test_a_run_of_unknown_stream_is_the_mean_of_continuations(small, monkeypatch):
+    run = tiny("mnist", "aevb")
+    monkeypatch.setattr(first_hook, "first_hook", lambda run: (4, {"train": -9.0, "test": -9.5}))
+    monkeypatch.setattr(first_hook, "UNKNOWN", [(run.dataset, run.n_latent, run.algorithm)])
+    rows = {row["split"]: row for row in first_hook.replay(None, [run])}
+    each = [
+        first_hook.replayed(run, 4, None, lambda _: None, hooks)["train"]
+        for hooks in (1, 2, 3, 4, 5)
+    ]
+    assert len(set(each)) == 5
+    assert rows["train"]["replayed"] == pytest.approx(np.mean(each))
+    assert rows["train"]["spread"] == pytest.approx(np.std(each, ddof=1))
+
+
 def test_dreams_are_those_of_the_legacy_binomial():
     decoder = draws.LegacyBernoulli(1, 2, 5, 12)
     with torch.no_grad():

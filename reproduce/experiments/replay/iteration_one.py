@@ -71,9 +71,10 @@ def replay(data_dir: Path | None) -> pd.DataFrame:
 
 
 def row(
-    run: Run, part: str, split: str, iterations: int, published: float, value: float
-) -> dict[str, Any]:
-    """Return a row of `replay.csv`; `spread` is 0, since one stream of numbers is replayed."""
+    run: Run, part: str, split: str, iterations: int, published: float, value: float,
+    spread: float = 0.0,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a row of `replay.csv`; `spread` is 0 where one stream of numbers is replayed."""
     return {
         "dataset": run.dataset,
         "n_latent": run.n_latent,
@@ -83,7 +84,7 @@ def row(
         "iterations": iterations,
         "published": published,
         "replayed": value,
-        "spread": 0.0,
+        "spread": spread,
     }
 
 

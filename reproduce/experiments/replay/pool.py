@@ -23,7 +23,10 @@ def replayed(
     """Yield the rows of each run as it is finished, under a progress bar."""
     if not runs:
         return
-    work = {run: (first_hook.first_hook(run)[0] - 1) * _size(run) for run in runs}
+    work = {
+        run: first_hook.first_hook(run)[0] * _size(run) * first_hook.continuations(run)
+        for run in runs
+    }
     longest_first = sorted(runs, key=lambda run: -work[run])
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)

@@ -110,15 +110,16 @@ def _first_table(first: pd.DataFrame, misses: pd.DataFrame) -> str:
 def _hook_table(table: pd.DataFrame) -> str:
     """The first hook, training and test bound, a Markdown table."""
     rows = [["dataset", "N_z", "algorithm", "iterations", "split", "published", "replayed",
-             "difference", "allowed"]]  # fmt: skip
+             "difference", "allowed", "spread"]]  # fmt: skip
     for row in table[table["part"] == "first_hook"].itertuples():
         key = (str(row.dataset), int(str(row.n_latent)), str(row.algorithm))
         allowed = f"{first_hook.bar(*key):.1f}" if row.split == "train" else ""
         published, replayed = float(str(row.published)), float(str(row.replayed))
         values = [f"{published:.3f}", f"{replayed:.3f}", f"{replayed - published:+.3f}"]
-        rows.append([*_named(row), f"{row.iterations:,}", str(row.split), *values, allowed])
+        spread = f"{row.spread:.1f}" if row.spread else ""
+        rows.append([*_named(row), f"{row.iterations:,}", str(row.split), *values, allowed, spread])
     caption = "Bound at the first hook after iteration 1, in nats"
-    return f"{caption}\n\n{aligned(rows, right=(1, 3, 5, 6, 7, 8))}\n"
+    return f"{caption}\n\n{aligned(rows, right=(1, 3, 5, 6, 7, 8, 9))}\n"
 
 
 def _likelihood_table(found: pd.DataFrame) -> str:
