@@ -72,7 +72,7 @@ def test_both_initialisations_train(scheme):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("group", ["budget", "tracking", "figure"])
+@pytest.mark.parametrize("group", ["budget", "tracking"])
 def test_every_other_choice_composes(group):
     for name in GROUPS[group]:
         for dataset in GROUPS["data"]:
@@ -156,7 +156,6 @@ def test_the_id_does_not_differ_with_anything_else(tmp_path):
         "data.fallback=error",
         "algorithm.batch_size=1e2",
         "model.n_latent=10.0",
-        "figure.budgets.laptop.panels=[{data:digits,n_latent:2}]",
     ):
         assert cell_id(*PINNED, override) == cell_id(*PINNED), override
 
