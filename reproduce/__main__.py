@@ -16,7 +16,10 @@ VERBS = {
     "replay": ("reproduce.experiments.replay.run", "replay the published runs' first values"),
     "estimate": ("reproduce.commands.estimate", "estimate log p(x) of a trained cell"),
     "estimators": ("reproduce.experiments.estimators.run", "test estimators on exact answers"),
-    "check-method": ("reproduce.commands.check_method", "check a method of your own in a minute"),
+    "check-method": (
+        "reproduce.commands.check_method.run",
+        "check your own method in a minute",
+    ),
     "diagnostics": ("reproduce.experiments.latent.run", "KL and active units of trained models"),
     "claims": ("reproduce.experiments.claims.run", "check the paper's claims"),
     "tables": ("reproduce.commands.tables", "print ours against the published values"),

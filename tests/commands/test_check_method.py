@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from reproduce import config, data
-from reproduce.commands import check_method
-from reproduce.commands.method_checks import CHECKS, Subject
+from reproduce.commands.check_method import run as check_method
+from reproduce.commands.check_method.checks import CHECKS, Subject
 from reproduce.common.errors import UserError
 from reproduce.config.overrides import groups
 

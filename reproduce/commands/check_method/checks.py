@@ -2,29 +2,30 @@
 
 import dataclasses
 import os
-import random
 import shutil
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from reproduce.algorithms.base import Algorithm
 from reproduce.algorithms.schedule import BLOCK_STEPS, FIRST_MARK, marks
-from reproduce.common import plugins
+from reproduce.commands.check_method.probes import (
+    REPEATS,
+    Draws,
+    difference,
+    frozen_steps,
+    global_states,
+    globals_kept,
+    log_p,
+    mean_and_error,
+    weights,
+)
 from reproduce.data.images import ImageData
-from reproduce.likelihood.quadrature import Quadrature
-from reproduce.likelihood.target import Target
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint
 from reproduce.store.member_state import member_state
@@ -38,7 +39,6 @@ BLOCKS = 5
 """Blocks of steps after Adagrad's warm-up."""
 TRAINED = 100
 """Blocks after which z says something of x."""
-REPEATS = 30
 MORE = 8
 """Times the samples with which a bound may not be lower."""
 STANDARD_ERRORS = 4.0
@@ -105,13 +105,13 @@ def returns_what_is_wanted(subject: Subject) -> Result:
 
 def draws_from_its_noise_alone(subject: Subject) -> Result:
     """Look for random numbers that are not of a member's own stream."""
-    with _globals_kept():
+    with globals_kept():
         algorithm = subject.taken(subject.built())
-        before = _global_states()
-        with _Draws() as draws:
+        before = global_states()
+        with Draws() as draws:
             algorithm.train_block(TRAINED)
             algorithm.points()
-        moved = [name for name, state in _global_states().items() if state != before[name]]
+        moved = [name for name, state in global_states().items() if state != before[name]]
     if draws.found or moved:
         who = " and ".join(dict.fromkeys(draws.found)) or f"A step draws from {moved[0]}"
         return Result(
@@ -121,9 +121,9 @@ def draws_from_its_noise_alone(subject: Subject) -> Result:
         )
     ends = []
     for seed in (1, 2):
-        with _globals_kept(seed):
+        with globals_kept(seed):
             ends.append(subject.taken(subject.built()).state_dict())
-    if name := _difference(*ends):
+    if name := difference(*ends):
         return Result("wrong", f"The same steps taken twice differ in {name}; what do they read?")
     return Result("right", "It draws no random number but the given noise.")
 
@@ -134,11 +134,11 @@ def seeds_are_independent(subject: Subject) -> Result:
         member_state(subject.taken(subject.built(seeds)).state_dict(), place)
         for seeds, place in (((0, 1, 2), 1), ((7, 1, 9), 1), ((1,), 0))
     )
-    if name := _difference(beside, others):
+    if name := difference(beside, others):
         return Result(
             "wrong", f"Members are mixed: {name} of a seed depends on the seeds stacked beside it."
         )
-    if name := _difference(beside, alone):
+    if name := difference(beside, alone):
         apart = float((beside[name].double() - alone[name].double()).abs().max())
         return Result(
             "wrong",
@@ -164,7 +164,7 @@ def continues(subject: Subject) -> Result:
             states = [
                 read_checkpoint(store, subject.cell, seed)["state_dict"] for store in (once, twice)
             ]
-            name = _difference(*states) or ("its curve" if not curves[0].equals(curves[1]) else "")
+            name = difference(*states) or ("its curve" if not curves[0].equals(curves[1]) else "")
             if name:
                 return Result(
                     "wrong",
@@ -185,21 +185,21 @@ def bound_is_below_log_p(subject: Subject) -> Result:
         algorithm.samples_seen.fill_(number)
         tests.append(algorithm.evaluate("test"))
     algorithm.samples_seen.copy_(seen)
-    gaps = {"The curve test": torch.stack(tests) - _log_p(algorithm, subject.images.test).mean(1)}
+    gaps = {"The curve test": torch.stack(tests) - log_p(algorithm, subject.images.test).mean(1)}
     if subject.takes_steps:
-        exact = _log_p(algorithm, subject.images.train)
-        returned, index, _ = _frozen_steps(algorithm)
+        exact = log_p(algorithm, subject.images.train)
+        returned, index, _ = frozen_steps(algorithm)
         theirs = torch.stack([exact.gather(1, one).mean(1) for one in index])
         gaps["What step returns"] = returned - theirs
     for what, gap in gaps.items():
-        mean, error = _mean(gap)
+        mean, error = mean_and_error(gap)
         if (mean - STANDARD_ERRORS * error > SLACK).any():
             return Result(
                 "wrong",
                 f"{what} is no bound: it lies {mean.max():.2f} nats above log p(x), which "
                 "quadrature gives for N_z = 2.",
             )
-    below = " and ".join(f"{-_mean(gap)[0].mean():.2f}" for gap in gaps.values())
+    below = " and ".join(f"{-mean_and_error(gap)[0].mean():.2f}" for gap in gaps.values())
     names = " and what step returns lie" if len(gaps) > 1 else " lies"
     return Result("right", f"The curve test{names} {below} nats below log p(x).")
 
@@ -213,14 +213,14 @@ def more_samples_do_not_lower_it(subject: Subject) -> Result:
     for n_samples in (few, MORE * few):
         algorithm = subject.built(n_samples=n_samples)
         algorithm.model.load_state_dict(subject.trained.model.state_dict())
-        returned, _, ascended = _frozen_steps(algorithm)
+        returned, _, ascended = frozen_steps(algorithm)
         found.append({"what step returns": returned, "what it ascends": ascended})
     changes = []
     for what, before in found[0].items():
         after = found[1][what]
         if before is None or after is None:
             continue
-        (low, low_error), (high, high_error) = _mean(before), _mean(after)
+        (low, low_error), (high, high_error) = mean_and_error(before), mean_and_error(after)
         change, error = high - low, (low_error**2 + high_error**2).sqrt()
         if (change + STANDARD_ERRORS * error < -SLACK).any():
             return Result(
@@ -240,13 +240,13 @@ def compiled_is_the_same(subject: Subject) -> Result:
         return Result("not checked", "static_step = False, so it is never compiled.")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         return Result("not checked", "Compiled steps need a C++ compiler, which CXX names.")
-    start = _weights(plain)
+    start = weights(plain)
     compiled.compile_steps()
     for algorithm in (plain, compiled):
         algorithm.start_new_mark()
         algorithm.training_step(range(TRAINED, TRAINED + BLOCKS), 0)
-    moved = _weights(plain) - start
-    apart = float((_weights(compiled) - _weights(plain)).norm() / moved.norm())
+    moved = weights(plain) - start
+    apart = float((weights(compiled) - weights(plain)).norm() / moved.norm())
     bounds = float((compiled.running_bound() - plain.running_bound()).abs().max())
     if not apart < COMPILED_AGREES or not bounds < SLACK:
         return Result(
@@ -268,104 +268,3 @@ CHECKS: dict[str, Callable[[Subject], Result]] = {
     "compiled": compiled_is_the_same,
 }
 """In the order in which they are made; without the first the others say nothing."""
-
-
-class _Draws(TorchFunctionMode):
-    """Notes which of torch's functions draw from its global generator, and where."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        before = torch.get_rng_state()
-        result = func(*args, **(kwargs or {}))
-        if not torch.equal(before, torch.get_rng_state()):
-            own = [f for f in traceback.extract_stack() if plugins.is_own(Path(f.filename))]
-            place = (
-                f" in {own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}," if own else ""
-            )
-            self.found.append(f"torch's {getattr(func, '__name__', func)}{place} draws")
-        return result
-
-
-@contextmanager
-def _globals_kept(seed: int | None = None) -> Iterator[None]:
-    """Leave the global generators as they were, whatever happens within; there with a seed."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-
-
-def _global_states() -> dict[str, str]:
-    return {
-        "torch's global generator": repr(torch.get_rng_state().tolist()),
-        "Python's module random": repr(random.getstate()),
-        "numpy.random": repr(np.random.get_state(legacy=False)),
-    }
-
-
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Name the first tensor in which two states differ in a bit; empty where none does."""
-    weights_first = sorted(one, key=lambda name: not name.startswith("model."))
-    return next((name for name in weights_first if not torch.equal(one[name], other[name])), "")
-
-
-def _weights(algorithm: Algorithm) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in algorithm.model.parameters()])
-
-
-def _log_p(algorithm: Algorithm, images: Tensor) -> Float[Tensor, "member image"]:
-    """log p(x) of each image, in nats, by quadrature."""
-    x = (images.float() * algorithm.image_scale).expand(len(algorithm.seeds), -1, -1)
-    return Quadrature()(Target.of(algorithm.model), x, algorithm.seeds).value.double()
-
-
-def _frozen_steps(
-    algorithm: Algorithm,
-) -> tuple[Float[Tensor, "step member"], list[Tensor], Float[Tensor, "step 1"] | None]:
-    """Take steps by which no parameter moves.
-
-    Returns
-    -------
-    tuple
-        What each returned, the images that it was of, and what it ascended, a datapoint and in the
-        mean over members: None where it had several losses, which need not be of a bound.
-    """
-    losses: list[list[float]] = []
-    take = algorithm.adagrad_step
-
-    def noted(loss: Tensor, optimizer_index: int = 0) -> None:
-        losses[-1].append(float(loss.detach()))
-        take(loss, optimizer_index)
-
-    returned, index = [], []
-    algorithm.adagrad_step = noted  # type: ignore[method-assign]
-    try:
-        for block in range(REPEATS):
-            drawn = algorithm._draw(block)
-            for step in range(BLOCK_STEPS):
-                noise = {name: values[:, step] for name, values in drawn.items()}
-                losses.append([])
-                returned.append(algorithm.one_step(noise, moves=False).double())
-                index.append(noise["index"])
-    finally:
-        algorithm.adagrad_step = take  # type: ignore[method-assign]
-    ascended = None
-    if all(len(one) == 1 for one in losses):
-        datapoints = index[0].numel()
-        ascended = -torch.tensor(losses, dtype=torch.float64) / datapoints
-    return torch.stack(returned), index, ascended
-
-
-def _mean(values: Float[Tensor, "repeat column"]) -> tuple[Tensor, Tensor]:
-    """Mean over repeats and its standard error."""
-    return values.mean(0), values.std(0) / len(values) ** 0.5

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from reproduce import config, data
-from reproduce.commands.method_checks import CHECKS, Result, Subject
+from reproduce.commands.check_method.checks import CHECKS, Result, Subject
 from reproduce.common import cli, plugins
 from reproduce.common.errors import UserError
 from reproduce.common.machine import prepare

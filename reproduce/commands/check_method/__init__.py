@@ -1,0 +1,1 @@
+"""The verb check-method: what is wrong with a method, in a minute."""
