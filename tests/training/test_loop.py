@@ -28,12 +28,14 @@ from reproduce.training.job import Job
 from reproduce.training.loop import train
 
 SAMPLES = 35_000
-SNAPSHOTS = (12_000, 30_000)
+SNAPSHOTS = (12_500, 30_000)
 MARKS = {  # nominal ones, Monte Carlo EM's rounded up to its iterations of 15 x 300 samples
-    "aevb": [12_000, 20_000, 25_000, 30_000, 35_000],
-    "wake_sleep": [12_000, 20_000, 25_000, 30_000, 35_000],
+    "aevb": [12_500, 20_000, 25_000, 30_000, 35_000],
+    "wake_sleep": [12_500, 20_000, 25_000, 30_000, 35_000],
     "mcem": [13_500, 22_500, 27_000, 31_500, 36_000],
 }
+
+FEW_STEPS = ["algorithm.batch_size=250", "algorithm.warmup_steps=20"]
 
 
 class Crash(BaseException):
@@ -45,9 +47,10 @@ def job(folder, algorithm="aevb", seeds=(0, 1), samples=SAMPLES, data="digits", 
         f"data={data}",
         f"algorithm={algorithm}",
         "model.n_latent=3",
+        "model.n_hidden=20",
         "tracking=off",
         f"results={folder}",
-        *(["data.n_train=300"] if algorithm == "mcem" else []),
+        *(["data.n_train=300"] if algorithm == "mcem" else FEW_STEPS),
         *(f"{key}={value}" for key, value in settings.items()),
     ]
     composed = config.job_from(config.compose_config(overrides))
@@ -207,8 +210,8 @@ def test_snapshots_are_the_members_as_they_were(tmp_path):
     this = job(tmp_path)
     train(this, silent)
     store = Store(this.store)
-    assert snapshots_of(store, this.cell) == {m: [0, 1] for m in (12_000, 30_000, 35_000)}
-    for seed, samples in ((1, 30_000), (0, 12_000)):
+    assert snapshots_of(store, this.cell) == {m: [0, 1] for m in (12_500, 30_000, 35_000)}
+    for seed, samples in ((1, 30_000), (0, 12_500)):
         shorter = job(tmp_path / str(samples), seeds=(seed,), samples=samples)
         train(shorter, silent)
         expected = load_model(shorter.cell.id, tmp_path / str(samples)).state_dict()
@@ -223,20 +226,20 @@ def test_snapshots_are_the_members_as_they_were(tmp_path):
     ("change", "said"),
     [
         ({"seed": 1}, "belongs to .* seed 1, not to .* seed 0"),
-        ({"samples": 5}, "was taken at 5 samples, not at 12,000"),
+        ({"samples": 5}, "was taken at 5 samples, not at 12,500"),
         ({"format": 0}, "is not a snapshot of this suite"),
     ],
 )
 def test_a_foreign_snapshot_is_refused(tmp_path, change, said):
-    this = job(tmp_path, seeds=(0,), samples=12_000)
+    this = job(tmp_path, seeds=(0,), samples=12_500)
     train(this, silent)
-    path = Store(this.store).snapshot(this.cell, 0, 12_000)
+    path = Store(this.store).snapshot(this.cell, 0, 12_500)
     torch.save({**torch.load(path, weights_only=True), **change}, path)
     with pytest.raises(UserError, match=said):
-        load_snapshots(Store(this.store), this.cell, [0], 12_000)
+        load_snapshots(Store(this.store), this.cell, [0], 12_500)
     path.write_bytes(b"half a snapshot")
     with pytest.raises(UserError, match="is damaged"):
-        load_snapshots(Store(this.store), this.cell, [0], 12_000)
+        load_snapshots(Store(this.store), this.cell, [0], 12_500)
     path.unlink()
     with pytest.raises(UserError, match="There is no snapshot"):
         load_snapshots(Store(this.store), this.cell, [0], 500)
@@ -322,7 +325,7 @@ def test_weights_of_a_member_that_diverged_are_no_snapshot(tmp_path, monkeypatch
     this = job(tmp_path, samples=20_000)
     train(this, silent)
     store = Store(this.store)
-    assert snapshots_of(store, this.cell) == {12_000: [1], 20_000: [1]}
+    assert snapshots_of(store, this.cell) == {12_500: [1], 20_000: [1]}
     with pytest.raises(UserError, match="no snapshot"):
         load_snapshots(store, this.cell, (0, 1), 20_000)
 
@@ -330,7 +333,7 @@ def test_weights_of_a_member_that_diverged_are_no_snapshot(tmp_path, monkeypatch
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_a_member_that_diverged_nothing_is_lost_by_a_kill(tmp_path, monkeypatch, first):
     """What means "done" is its manifest: its curve is there before it."""
-    diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 125}
+    diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 50}
     whole = job(tmp_path / "whole", data="digits_continuous", seeds=(0,), **diverging)
     train(whole, silent)
     expected = Store(whole.store).curve(whole.cell, 0)
@@ -366,11 +369,11 @@ def test_members_that_are_done_count_as_progress(tmp_path):
     assert sum(amount for kind, amount in reports if kind == "advance") == 2 * 20_000
 
 
-@pytest.mark.parametrize("chunk", [2_000, 10_000])
+@pytest.mark.parametrize("chunk", [2_500, 10_000])
 def test_training_stops_when_all_members_have_diverged(tmp_path, monkeypatch, chunk):
     """At a mark or between two: that they have is written down, and nothing is tried again."""
     monkeypatch.setitem(training.LONGEST_CHUNK, "cpu", chunk)
-    diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 125}
+    diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 50}
     this = job(tmp_path, data="digits_continuous", **diverging)
     where = train(this, silent)
     assert where == {seed: -(-12_501 // chunk) * chunk for seed in this.seeds}
@@ -378,7 +381,7 @@ def test_training_stops_when_all_members_have_diverged(tmp_path, monkeypatch, ch
     assert [store.manifest(this.cell, seed)["diverged_at"] for seed in this.seeds] == list(
         where.values()
     )
-    assert store.curve(this.cell, 0)["samples"].max() == 12_000
+    assert store.curve(this.cell, 0)["samples"].max() == 12_500
     messages = []
     again = train(this, lambda kind, payload: messages.append(kind))
     assert again == where
