@@ -88,6 +88,7 @@ def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
     assert sum("-iwae-" in name for name in names) == 4
 
 
+@pytest.mark.integration
 def test_it_trains_by_its_name_on_the_command_line(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "reproduce", "train", "algorithm=iwae", "data=digits",

@@ -60,6 +60,7 @@ def trained(folder, *overrides, samples=20_000):
     return Store(job.store), job.cell
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("change", [DEEP, OWN])
 def test_everything_that_reads_models_reads_it(change, tmp_path, capsys):
     _, cell = trained(tmp_path, change)

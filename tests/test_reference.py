@@ -79,6 +79,7 @@ def assert_trained_again(folder, committed, dataset, algorithm, settings, data_d
         assert off < TOLERANCE
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("algorithm", ["aevb", "wake_sleep"])
 @pytest.mark.parametrize("dataset", ["digits", "digits_continuous"])
 @pytest.mark.parametrize("settings", ["published", "text"])

@@ -37,6 +37,7 @@ def test_only_the_last_mark_of_the_named_curve_is_compared():
     assert ends(curves, {"dataset": "mnist", "split": "train"}) == [-200.0, -210.0]
 
 
+@pytest.mark.integration
 def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
     planned = cells.make_plan
     on_cpu = [f"results={tmp_path}", "device=cpu", "data.fallback=digits"]
@@ -49,6 +50,7 @@ def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
     assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
 
 
+@pytest.mark.integration
 def test_what_is_estimated_afterwards_is_the_cell_just_trained(tmp_path):
     smoke = cells.make_plan(["figure=figure2", "budget=smoke", f"results={tmp_path}"], console())
     for job in smoke.jobs:

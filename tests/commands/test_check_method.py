@@ -142,7 +142,12 @@ def subject(name):
 
 
 @pytest.mark.parametrize(
-    ("title", "what"), [(title, what) for title, cases in WRONG.items() for what in cases]
+    ("title", "what"),
+    [
+        pytest.param(title, what, marks=[pytest.mark.integration] if number else [])
+        for title, cases in WRONG.items()
+        for number, what in enumerate(cases)
+    ],
 )
 def test_a_method_that_is_wrong_is_found_by_the_check_that_is_for_it(title, what, mine):
     source, said = WRONG[title][what]

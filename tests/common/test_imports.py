@@ -10,6 +10,7 @@ HEAVY = TRAINING | {"hydra", "wandb", "matplotlib"}
 LOADED = "import sys, importlib; importlib.import_module('{}'); print(*sys.modules, sep='\\n')"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [

@@ -20,6 +20,7 @@ def test_waiting_threads_are_told_to_sleep_before_torch_is_loaded(given, found):
     assert run.stdout.split() == [found, "False"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("place", ["/proc/nowhere", "a_file/folder", "", "new"])
 def test_a_folder_for_compiled_steps_that_cannot_be_used_is_not(tmp_path, place):
     (tmp_path / "a_file").touch()

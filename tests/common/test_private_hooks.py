@@ -117,6 +117,7 @@ def test_the_files_that_are_read_without_their_packages_are_there():
     assert provenance()["packages"]["torch"] == sys.modules["torch"].__version__
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("module", ["commands.train", "training.pool"])
 def test_training_starts_without_what_it_does_not_need(module):
     """The command and its workers: these modules would double their start."""

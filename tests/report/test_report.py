@@ -109,6 +109,7 @@ def browser():
         running.close()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["laptop", "phone"])
 def test_in_a_browser(results, browser, size):
     """Every plot drawn, switches work, nothing complains, nothing is asked of a network."""

@@ -36,6 +36,7 @@ def refusing_cluster(folder):
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
+@pytest.mark.integration
 def test_the_submission(tmp_path):
     asked = [
         "hydra.launcher.partition=cpu",

@@ -123,7 +123,7 @@ def test_interrupted_training_continues_to_the_same_numbers(
 
 
 @pytest.mark.parametrize("write", [0, 1, 2, 3])
-@pytest.mark.parametrize("half_written", [False, True])
+@pytest.mark.parametrize("half_written", [pytest.param(False, marks=pytest.mark.integration), True])
 def test_killed_while_writing_checkpoints(
     uninterrupted, tmp_path, monkeypatch, write, half_written
 ):

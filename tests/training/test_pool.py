@@ -62,6 +62,7 @@ def test_a_member_that_went_farther_counts_at_the_jobs_end(tmp_path):
     assert printed == pytest.approx(ends.mean(), abs=0.005)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 1), (16, 1), (1, 2), (4, 2)])
 def test_a_figure_uses_every_core_once_however_many(monkeypatch, tmp_path, cores, threads):
     begun = []  # (processes, pieces of jobs)

@@ -63,6 +63,7 @@ def test_a_continued_run_is_logged_in_full_and_nothing_twice(tmp_path):
     assert history(offline_runs(tmp_path)[0]) == as_rows(curve)
 
 
+@pytest.mark.integration
 def test_a_run_of_a_figure_carries_its_tag(tmp_path):
     given = ["budget=smoke", "figure=samples", f"results={tmp_path}"]
     for this in make_plan(given, Console(quiet=True)).jobs:
@@ -74,6 +75,7 @@ def test_a_run_of_a_figure_carries_its_tag(tmp_path):
         ]  # fmt: skip
 
 
+@pytest.mark.integration
 def test_a_continued_run_replaces_its_earlier_folder_and_no_other(tmp_path):
     first = job(tmp_path, "tracking=offline", samples=5_000)
     train(first, silent)
@@ -89,6 +91,7 @@ def test_a_continued_run_replaces_its_earlier_folder_and_no_other(tmp_path):
         assert history(run) == as_rows(Store(first.store).curve(first.cell, seed))
 
 
+@pytest.mark.integration
 def test_runs_are_closed_on_an_error(tmp_path, monkeypatch):
     this = job(tmp_path, "tracking=offline")
     monkeypatch.setattr(training.Recorder, "_record", _fail)

@@ -126,6 +126,7 @@ def test_one_seed_has_no_range():
     assert "[" not in alone
 
 
+@pytest.mark.integration
 def test_a_variant_without_a_point_is_named(tmp_path, capsys, monkeypatch):
     """Such as one whose members all diverge before the first mark."""
     read = Store.curve

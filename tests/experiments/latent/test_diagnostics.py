@@ -69,6 +69,7 @@ def test_the_variance_of_the_plotted_mean_is_that_of_the_images_over_their_numbe
     torch.testing.assert_close(means.var(0), found.variance_single / 60, rtol=0.15, atol=0)
 
 
+@pytest.mark.integration
 def test_the_command_covers_every_cell_with_an_encoder(tmp_path, capsys):
     for algorithm in ("aevb", "wake_sleep", "mcem"):
         job = config.job_from(
