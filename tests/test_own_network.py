@@ -1,9 +1,7 @@
 """Networks of the user's own: several hidden layers, and the class of docs/add-a-method.md."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from reproduce import config, load_model
 from reproduce.commands import estimate
 from reproduce.common.errors import UserError
+from reproduce.common.machine import has_cpp_compiler
 from reproduce.config.overrides import groups
 from reproduce.experiments import figure
 from reproduce.experiments.latent import run as diagnostics
@@ -25,9 +24,7 @@ PAGE = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
 DEEP = "model.n_hidden=[30,20]"
 OWN = "model/encoder=gated"
 QUICK = ["data=digits", "model.n_latent=2", "seeds=2", "tracking=off", "workers=1"]
-needs_compiler = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler"
-)
+needs_compiler = pytest.mark.skipif(not has_cpp_compiler(), reason="needs a C++ compiler")
 
 
 @pytest.fixture(scope="module")

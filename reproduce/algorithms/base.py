@@ -93,6 +93,7 @@ class Algorithm(pl.LightningModule):
         self.sgvb = BOUNDS[sgvb]
         self.image_scale = images.scale
         self._compiled: CompiledStep | None = None
+        self._compiling_optional = False
         self._graph: BlockGraph | None = None
         self._own_optimizers: list[Adagrad] | None = None
         self._warm = False  # whether a step after the warm-up has set up all that it needs
@@ -175,12 +176,14 @@ class Algorithm(pl.LightningModule):
             self.train_block(block)
         self.samples_seen += len(blocks) * self.block_samples
 
-    def compile_steps(self, threads: int = 1) -> None:
+    def compile_steps(self, threads: int = 1, *, optional: bool = False) -> None:
         """Compile the steps after Adagrad's warm-up, if `static_step`.
 
-        Those of the warm-up are few, and have another step size, which is compiled in.
+        Those of the warm-up are few, and have another step size, which is compiled in. With
+        `optional` steps that torch cannot compile are taken as they are.
         """
         if self.static_step:
+            self._compiling_optional = optional
             from reproduce.algorithms.compiled import CompiledStep  # torch's compilers take seconds
 
             what = f"the steps of {type(self).__name__}"
@@ -225,8 +228,18 @@ class Algorithm(pl.LightningModule):
             False during the warm-up: Adagrad accumulates squared gradients, no parameter moves.
         """
         self._set_step_size(self.step_size if moves else 0.0)
-        step = self._compiled if self._compiled and moves else self._minibatch_step
+        step = self._compiled_step if self._compiled and moves else self._minibatch_step
         return self.checked("step", step(noise))
+
+    def _compiled_step(self, noise: Noise) -> Float[Tensor, " member"]:
+        assert self._compiled is not None
+        try:
+            return self._compiled(noise)
+        except UserError:
+            if not self._compiling_optional or self._compiled.ready:
+                raise
+        self._compiled = None  # it is compiled before it is taken: nothing has changed so far
+        return self._minibatch_step(noise)
 
     def checked(self, method: str, value: Any, **sizes: int) -> Tensor:
         """Refuse what a method returned unless it has an axis of members, and then of `sizes`."""

@@ -43,6 +43,11 @@ class CompiledStep:
         Threads of the generated loops on a CPU.
     what
         Name of the step, for messages.
+
+    Attributes
+    ----------
+    ready
+        Whether it has been compiled.
     """
 
     def __init__(self, step: Step, device: torch.device, threads: int, what: str) -> None:
@@ -67,11 +72,11 @@ class CompiledStep:
             run, fullgraph=True, dynamic=False, backend=self._generate, options=checked
         )
         self._what = what
-        self._ready = False
+        self.ready = False
 
     def __call__(self, noise: Mapping[str, Tensor]) -> Tensor:
         """Take the step."""
-        if self._ready:
+        if self.ready:
             return self._repeat(noise)
         try:
             # torch's releases do not trace `torch.autograd.grad` unless told to.
@@ -87,7 +92,7 @@ class CompiledStep:
                 "never wait for a number (docs/add-a-method.md); "
                 f"compile=false trains without. torch says: {_reason(error)}"
             ) from error
-        self._ready = True
+        self.ready = True
         return found
 
     def _repeat(self, noise: Mapping[str, Tensor]) -> Tensor:
@@ -103,7 +108,7 @@ class CompiledStep:
 
     def _generate(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         """Compile the traced step by torch's own compiler, once."""
-        if self._ready:
+        if self.ready:
             raise _TracedAgain
         return compile_fx(graph, inputs, config_patches=self._options)
 

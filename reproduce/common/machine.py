@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,12 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_cpp_compiler() -> bool:
+    """Tell whether there is the C++ compiler that torch would call."""
+    usual = "clang++" if sys.platform == "darwin" else "g++"
+    return shutil.which(os.environ.get("CXX", usual)) is not None
 
 
 def is_amd() -> bool:

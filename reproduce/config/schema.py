@@ -12,10 +12,12 @@ from reproduce.common.checks import (
     number,
     one_of,
     share,
+    shown,
     whole_number,
     widths,
     yes_or_no,
 )
+from reproduce.common.errors import UserError
 from reproduce.common.machine import MOST_THREADS, choose_device
 from reproduce.models.bounds import BOUNDS
 from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
@@ -33,6 +35,12 @@ def _processes(name: str, value: Any) -> int | None:
 
 def _device(name: str, value: Any) -> str:
     choose_device(str(value))
+    return value
+
+
+def _compile(name: str, value: Any) -> Any:
+    if value != "auto" and not isinstance(value, bool):
+        raise UserError(f"{name} must be auto, true or false, not {shown(value)}.")
     return value
 
 
@@ -62,7 +70,7 @@ SETTINGS: Mapping[str, Check] = {
     "train": yes_or_no,
     "device": _device,
     "threads": partial(whole_number, most=MOST_THREADS),
-    "compile": yes_or_no,
+    "compile": _compile,
     "workers": _processes,
     "tracking.mode": partial(one_of, options=MODES),
     "tracking.folder": folder_name,

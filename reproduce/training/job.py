@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reproduce.store.cell import Cell
 
@@ -23,7 +23,7 @@ class Job:
     device, threads
         Where, and how many threads torch's operators may use.
     compiled
-        Whether to compile the steps of algorithms that allow it.
+        Whether to compile the steps of algorithms that allow it; "auto": where it pays.
     tracking
         The configuration of W&B.
     snapshots
@@ -37,6 +37,6 @@ class Job:
     data_dir: str | None = None
     device: str = "auto"
     threads: int = 1
-    compiled: bool = False
+    compiled: bool | Literal["auto"] = False
     tracking: Mapping[str, Any] = field(default_factory=lambda: {"mode": "off"})
     snapshots: tuple[int, ...] = ()

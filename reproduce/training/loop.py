@@ -20,7 +20,7 @@ from reproduce.common.checks import whole_number
 from reproduce.common.errors import UserError
 from reproduce.common.files import locked
 from reproduce.common.lightning import LightningEnvironment, SIGTERMException, pl
-from reproduce.common.machine import choose_device, device_name, prepare
+from reproduce.common.machine import choose_device, device_name, has_cpp_compiler, prepare
 from reproduce.common.provenance import provenance
 from reproduce.data.images import ImageData
 from reproduce.models.initialisation import initialise
@@ -40,6 +40,9 @@ from reproduce.training.tracking import member_runs
 LONGEST_CHUNK = {"cpu": 10_000, "cuda": 200_000}
 """Samples a member in one call by Lightning, by kind of device: a second of training or less."""
 CHECKPOINT_SECONDS = 60.0
+COMPILING_PAYS = 1_000_000
+"""Samples a seed from which compiling pays: it saves what it costs after 0.2e6 to 1.4e6 samples of
+a cell's seeds together (docs/speed.md)."""
 LOST = -1e9
 """Nats below which a mean bound has diverged: it begins near -10^3, and nothing has come back."""
 
@@ -103,8 +106,25 @@ def most_stacked(job: Job, n_members: int) -> int:
     A compiled stack rounds otherwise than its members alone, and on a CPU is no faster: each member
     is trained by itself there, so that its curve stays the same whatever else is trained.
     """
-    alone = job.compiled and choose_device(job.device).type == "cpu"
-    return 1 if alone and _algorithm_class(job.cell).static_step else n_members
+    return 1 if compiles(job) and choose_device(job.device).type == "cpu" else n_members
+
+
+def compiles(job: Job) -> bool:
+    """Whether the steps of `job` are to be compiled.
+
+    With "auto" on a CPU alone, where there is a compiler and each seed's training is long enough;
+    not those of a user's own methods, of which nobody knows whether they may be.
+    """
+    algorithm = _algorithm_class(job.cell)
+    if job.compiled != "auto":
+        return job.compiled and algorithm.static_step
+    return (
+        algorithm.static_step
+        and algorithm.__module__.partition(".")[0] in plugins.SUITE
+        and job.samples >= COMPILING_PAYS
+        and choose_device(job.device).type == "cpu"
+        and has_cpp_compiler()
+    )
 
 
 def block_samples(cell: Cell) -> int:
@@ -161,8 +181,8 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
     device = choose_device(job.device)
     images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
     algorithm = build(job.cell, images, seeds, device)
-    if job.compiled:
-        algorithm.compile_steps(job.threads)
+    if compiles(job):
+        algorithm.compile_steps(job.threads, optional=job.compiled == "auto")
     members = [
         Member.from_checkpoint(read_checkpoint(store, job.cell, seed)["members"][0])
         if start
@@ -273,10 +293,12 @@ class Recorder(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what is remembered of each member."""
-        now, samples = time.monotonic(), int(cast(Algorithm, pl_module).samples_seen[0])
+        algorithm = cast(Algorithm, pl_module)
+        now, samples = time.monotonic(), int(algorithm.samples_seen[0])
         for member in self.members:
             member.wall_seconds += now - self.clock
-            member.sessions[-1]["to"] = samples
+            # What could not be compiled was not from the session's beginning.
+            member.sessions[-1] |= {"to": samples, "compiled": algorithm.is_compiled}
         self.clock = now
         checkpoint["members"] = [vars(member) for member in self.members]
 

@@ -6,7 +6,6 @@ as functions do in the other tests.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +18,18 @@ import torch
 
 from building import has_onednn
 from reproduce import config
+from reproduce.algorithms.compiled import CompiledStep
+from reproduce.common.errors import UserError
+from reproduce.common.machine import has_cpp_compiler
+from reproduce.config.overrides import groups
 from reproduce.store.checkpoints import read_checkpoint
 from reproduce.store.store import Store
+from reproduce.training import loop
+from reproduce.training.loop import compiles
 
 ROOT = Path(__file__).parents[2]
 PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
-needs_compiler = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler"
-)
+needs_compiler = pytest.mark.skipif(not has_cpp_compiler(), reason="needs a C++ compiler")
 needs_onednn = [
     pytest.mark.slow,
     pytest.mark.skipif(not has_onednn(), reason="needs oneDNN's operator for linear layers"),
@@ -169,6 +172,49 @@ def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path):
     assert "needs a C++ compiler (CXX names it)" in done.stderr
     assert "InvalidCxxCompiler: No working C++ compiler found" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cxx", "expected"),
+    [
+        ([], sys.executable, True),
+        (["samples=999999"], sys.executable, False),
+        (["samples=999999", "compile=true"], "/no/such/c++", True),
+        (["compile=false"], sys.executable, False),
+        ([], "/no/such/c++", False),
+        (["algorithm=wake_sleep", "data=mnist"], sys.executable, True),
+        (["algorithm=mcem", "data.n_train=300"], sys.executable, False),
+        (["algorithm=mcem", "data.n_train=300", "compile=true"], sys.executable, False),
+        (["algorithm=iwae"], sys.executable, False),
+        (["algorithm=iwae", "compile=true"], sys.executable, True),
+    ],
+)
+def test_where_it_pays_steps_are_compiled(overrides, cxx, expected, monkeypatch):
+    monkeypatch.setenv("CXX", cxx)
+    monkeypatch.setenv("METHODS", str(ROOT / "examples" / "iwae"))
+    groups.cache_clear()
+    composed = config.compose_config(["model.n_latent=3", "samples=1000000", *overrides])
+    groups.cache_clear()
+    assert compiles(config.job_from(composed)) is expected
+
+
+@pytest.mark.integration
+def test_a_compiler_that_fails_is_done_without_unless_it_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "COMPILING_PAYS", 0)
+    monkeypatch.setattr(CompiledStep, "_generate", lambda *_: 1 / 0)
+    curves = []
+    for compiling in ("auto", "false", "true"):
+        given = arguments(tmp_path / compiling, "samples=6000", "seeds=1", f"compile={compiling}")
+        job = config.job_from(config.compose_config(["model.n_latent=3", *given]))
+        if compiling == "true":
+            with pytest.raises(UserError, match="torch could not compile the steps of AEVB"):
+                loop.train(job, lambda *_: None)
+            continue
+        loop.train(job, lambda *_: None)
+        curves.append(Store(job.store).curve(job.cell, 0))
+        (session,) = Store(job.store).manifest(job.cell, 0)["sessions"]
+        assert session["compiled"] is False
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
 
 
 @pytest.mark.integration

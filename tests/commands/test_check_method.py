@@ -1,6 +1,5 @@
 """`check-method` finds what is wrong with a method, and nothing wrong with the right ones."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from reproduce import config, data
 from reproduce.commands.check_method import run as check_method
 from reproduce.commands.check_method.checks import CHECKS, Subject
 from reproduce.common.errors import UserError
+from reproduce.common.machine import has_cpp_compiler
 from reproduce.config.overrides import groups
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ def test_what_to_check_has_to_be_said(monkeypatch):
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(not has_cpp_compiler(), reason="needs a C++ compiler")
 def test_the_command_checks_the_example_and_finds_a_step_that_must_not_be_compiled(mine):
     def checked(*arguments):
         command = [sys.executable, "-m", "reproduce", "check-method", *arguments]

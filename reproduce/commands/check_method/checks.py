@@ -1,8 +1,6 @@
 """Checks that every method has to pass: each runs it on small models and says what is wrong."""
 
 import dataclasses
-import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from reproduce.commands.check_method.probes import (
     mean_and_error,
     weights,
 )
+from reproduce.common.machine import has_cpp_compiler
 from reproduce.data.images import ImageData
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint
@@ -238,7 +237,7 @@ def compiled_is_the_same(subject: Subject) -> Result:
     plain, compiled = (subject.taken(subject.built()) for _ in range(2))
     if not plain.static_step:
         return Result("not checked", "static_step = False, so it is never compiled.")
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
+    if not has_cpp_compiler():
         return Result("not checked", "Compiled steps need a C++ compiler, which CXX names.")
     start = weights(plain)
     compiled.compile_steps()
