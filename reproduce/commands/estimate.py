@@ -1,5 +1,6 @@
 """Estimate log p(x) of a finished cell: `reproduce estimate run=<id> estimator=ais`.
 
+It prints and writes nothing, so results=FOLDER may be committed cells, results/reference/cells.
 Other settings are in conf/estimate.yaml, those of the estimators in conf/estimator/.
 """
 
@@ -22,8 +23,8 @@ from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
 from reproduce.likelihood.target import Estimate
 from reproduce.store.cell import Cell
-from reproduce.store.load import find_cell, snapshots_of
-from reproduce.store.store import Store
+from reproduce.store.load import snapshots_of
+from reproduce.store.store import Store, find_cell, stored
 
 
 def main(overrides: Sequence[str]) -> int:
@@ -31,7 +32,7 @@ def main(overrides: Sequence[str]) -> int:
     arguments = list(overrides)
     terminal = cli.console()
     settings = config.compose_config(arguments, "estimate")
-    store = Store(config.runs_folder(settings))
+    store = stored(config.results_folder(settings))
     question, seeds = ask(settings, store)
     estimator = ConfiguredEstimator.from_config(settings.estimator)
     device = choose_device(str(settings.device))
@@ -69,7 +70,7 @@ def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
     cell = find_cell(store, str(settings.run))
     known = snapshots_of(store, cell)
     if not known:
-        raise UserError(f"{cell.id} has no trained member yet; train it first.")
+        raise UserError(f"{store.folder(cell)} holds no trained weights; train it first.")
     samples = max(known) if settings.at is None else whole_number("at", settings.at)
     if samples not in known:
         listed = ", ".join(f"{one}" for one in sorted(known))

@@ -16,7 +16,7 @@ from pathlib import Path
 from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_with
-from reproduce.store.store import MEMBER, Store
+from reproduce.store.store import MEMBER, RESTORED, Store
 
 FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
 """The curve, which means "done", comes last."""
@@ -98,7 +98,7 @@ def restore_command(arguments: Sequence[str]) -> int:
 
     By default into a store of their own, so that no figure of the user's is made of them.
     """
-    into = {**_ARGUMENTS, "results": "results/restored"}
+    into = {**_ARGUMENTS, "results": str(RESTORED)}
     given = cli.parsed(arguments, "restore folder=FOLDER [results=FOLDER]", **into)
     return _named(restore(Path(given["folder"]), Path(given["results"]) / "runs"))
 

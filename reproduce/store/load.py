@@ -17,7 +17,7 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint, read_snapshot
 from reproduce.store.member_state import check_member_axis, stack_states
-from reproduce.store.store import Store
+from reproduce.store.store import Store, find_cell, stored
 
 PREFIX = "model."
 
@@ -30,7 +30,7 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     run
         The cell's id, or a beginning of it that only one cell has.
     results
-        The results folder.
+        The results folder, or one that cells were exported to, such as results/reference/cells.
 
     Returns
     -------
@@ -38,11 +38,11 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
         `encoder(x)` takes x (member, batch, pixel) to q(z|x); `decoder.mean(z)` takes
         z (member, batch, latent) to images (member, batch, pixel).
     """
-    store = Store(Path(results) / "runs")
+    store = stored(Path(results))
     cell = find_cell(store, run)
     seeds = store.trained_seeds(cell)
     if not seeds:
-        raise UserError(f"{store.folder(cell)} holds no trained member yet; train it first.")
+        raise UserError(f"{store.folder(cell)} holds no trained weights; train it first.")
     return load_members(store, cell, seeds)
 
 
@@ -131,21 +131,3 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
     model = Autoencoder(encoder, decoder, cell.n_latent)
     check_member_axis(model, n_members, "model.")
     return model
-
-
-def find_cell(store: Store, run: str) -> Cell:
-    """Return the one cell whose id is `run` or begins with it, at the end of a word if any does.
-
-    So `mnist-aevb-z20` is not in doubt where there is z200, too.
-    """
-    known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
-    matches = (
-        [name for name in known if name == run]
-        or [name for name in known if name.startswith(f"{run}-")]
-        or [name for name in known if name.startswith(run)]
-    )
-    if len(matches) != 1:
-        problem = f"Several runs begin with {run!r}" if matches else f"There is no run {run!r}"
-        listed = ", ".join(matches or known) or "none yet"
-        raise UserError(f"{problem} in {store.root}; there: {listed}.")
-    return store.cell(matches[0])

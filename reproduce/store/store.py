@@ -32,6 +32,8 @@ LIKELIHOOD_KINDS: dict[str, type] = {
     "split": str, "samples": int, "estimator": str, "settings": str, "n_points": int,
     "value": float, "stderr": float, "n_untrusted": int, "seconds": float,
 }  # fmt: skip
+RESTORED = Path("results/restored")
+"""Where exported cells are restored to, and what is made of them goes."""
 MEMBER = re.compile(r"seed-(0|[1-9][0-9]*)")
 """The name of a member's folder; `seed-00` is none."""
 
@@ -167,6 +169,34 @@ class Store:
             algorithm=cell.algorithm,
         )
         return joined[list(CURVES)].reset_index(drop=True)
+
+
+def is_export(results: Path) -> bool:
+    """Tell whether cells lie in the folder itself, as `reproduce export` leaves them."""
+    return not (results / "runs").is_dir() and any(results.glob("*/cell.json"))
+
+
+def stored(results: Path) -> Store:
+    """Return the store that a reader finds in a results folder, or in an export."""
+    return Store(results if is_export(results) else results / "runs")
+
+
+def find_cell(store: Store, run: str) -> Cell:
+    """Return the one cell whose id is `run` or begins with it, at the end of a word if any does.
+
+    So `mnist-aevb-z20` is not in doubt where there is z200, too.
+    """
+    known = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
+    matches = (
+        [name for name in known if name == run]
+        or [name for name in known if name.startswith(f"{run}-")]
+        or [name for name in known if name.startswith(run)]
+    )
+    if len(matches) != 1:
+        problem = f"Several runs begin with {run!r}" if matches else f"There is no run {run!r}"
+        listed = ", ".join(matches or known) or "none yet"
+        raise UserError(f"{problem} in {store.root}; there: {listed}.")
+    return store.cell(matches[0])
 
 
 def _read(path: Path, kinds: Mapping[str, type], once: Sequence[str]) -> pd.DataFrame:

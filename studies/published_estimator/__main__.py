@@ -35,8 +35,8 @@ from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
 from reproduce.likelihood.hmc_kde_2013 import HmcKde2013
 from reproduce.store.cell import Cell
-from reproduce.store.load import find_cell, snapshots_of
-from reproduce.store.store import Store
+from reproduce.store.load import snapshots_of
+from reproduce.store.store import Store, find_cell
 from studies.published_estimator import picture as drawing
 from studies.published_estimator.picture import AS_PUBLISHED, EXACT
 

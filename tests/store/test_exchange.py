@@ -1,16 +1,21 @@
 """Cells go to a folder that can be committed, and come back as done."""
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
-from reproduce import config
+from reproduce import config, load_model
+from reproduce.commands import estimate
 from reproduce.common.errors import UserError
+from reproduce.experiments.latent import run as diagnostics
 from reproduce.store import exchange
 from reproduce.store.store import Store
 from reproduce.training.job import Job
 from reproduce.training.loop import train
 
+COMMITTED = Path(__file__).parents[2] / "results" / "reference" / "cells"
 ROW = {
     "split": "test", "samples": 20_000, "estimator": "quadrature", "settings": "12345678",
     "n_points": 10, "value": -1.5, "stderr": 0.1, "n_untrusted": 0, "seconds": 0.1,
@@ -128,3 +133,30 @@ def test_restored_members_do_not_become_the_users_own(finished, tmp_path, monkey
     assert exchange.restore_command(["folder=reference"]) == 0
     assert (tmp_path / "results" / "restored" / "runs" / finished.cell.id / "seed-0").is_dir()
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_readers_take_exported_cells_as_they_lie_and_leave_them_so(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "reference"
+    exchange.export(finished.store, folder)
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    own, theirs = (
+        load_model(finished.cell.id, results).state_dict() for results in ("a", "reference")
+    )
+    assert all(torch.equal(own[name], theirs[name]) for name in own)
+    asked = [f"run={finished.cell.id}", "results=reference", "n_points=5", "threads=1"]
+    assert estimate.main([*asked, "estimator=quadrature"]) == 0
+    assert diagnostics.main(["results=reference"]) == 0
+    assert (tmp_path / "results" / "restored" / "diagnostics" / "table.md").is_file()
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    # A results folder is one, even where something was exported into it.
+    exchange.export(finished.store, tmp_path / "a")
+    assert load_model(finished.cell.id, "a").n_members == 2
+
+
+def test_a_committed_cell_without_weights_says_so():
+    assert load_model("mnist-aevb-z3-n1000", COMMITTED).n_latent == 3
+    with pytest.raises(UserError, match=r"mnist-aevb-z200.* holds no trained weights"):
+        load_model("mnist-aevb-z200", COMMITTED)
+    with pytest.raises(UserError, match="holds no trained weights"):
+        estimate.main(["run=mnist-aevb-z200", f"results={COMMITTED}"])

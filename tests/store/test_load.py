@@ -3,7 +3,7 @@ import torch
 
 from reproduce import config, load_model
 from reproduce.common.errors import UserError
-from reproduce.store.load import find_cell
+from reproduce.store.store import find_cell
 from reproduce.training import loop as training
 from reproduce.training.loop import train
 

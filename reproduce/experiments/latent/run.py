@@ -2,7 +2,7 @@
 
 For every trained cell with an encoder: KL a latent dimension, active units, whether the posterior
 has collapsed, and the noise of the plotted bound (claim 4). `make diagnostics` calls this; it
-writes RESULTS/diagnostics/.
+writes RESULTS/diagnostics/, of exported cells results/restored/diagnostics/.
 """
 
 import json
@@ -35,7 +35,7 @@ from reproduce.models.bounds import BOUNDS, Bound, sgvb_b
 from reproduce.models.random_streams import generator
 from reproduce.store.cell import Cell
 from reproduce.store.load import load_members, trains_encoder
-from reproduce.store.store import Store
+from reproduce.store.store import RESTORED, is_export, stored
 
 N_POINTS = 1_000
 N_REPEATS = 20
@@ -125,7 +125,7 @@ def diagnose_store(
     tuple
         A row a member, and a row a member and latent dimension (the largest KL first).
     """
-    store = Store(results / "runs")
+    store = stored(results)
     members, dimensions = [], []
     names = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
     for name in track(names, "diagnosing", console=terminal, transient=True):
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
     results = Path(given["results"])
     terminal = cli.console()
     members, dimensions = diagnose_store(results, given["data_dir"] or None, terminal)
-    folder = results / "diagnostics"
+    folder = (RESTORED if is_export(results) else results) / "diagnostics"  # none is committed
     table = markdown(members)
     tables = {"diagnostics.csv": members, "kl.csv": dimensions, "table.md": table}
     for name, content in tables.items():
