@@ -20,6 +20,8 @@ VERBS = {
         "reproduce.commands.check_method.run",
         "check your own method in a minute",
     ),
+    "list": ("reproduce.commands.runs:list_command", "list the runs there are"),
+    "show": ("reproduce.commands.runs:show_command", "print everything of one run"),
     "diagnostics": ("reproduce.experiments.latent.run", "KL and active units of trained models"),
     "claims": ("reproduce.experiments.claims.run", "check the paper's claims"),
     "tables": ("reproduce.commands.tables", "print ours against the published values"),
@@ -29,6 +31,7 @@ VERBS = {
     "dashboard": ("reproduce.report.dashboard", "put everything there is into W&B"),
     "export": ("reproduce.store.exchange:export_command", "copy finished members out of the store"),
     "restore": ("reproduce.store.exchange:restore_command", "copy exported members into the store"),
+    "completion": ("reproduce.commands.completion", "print what lets a shell complete commands"),
 }
 """From each verb to the module whose `main`, or the function after the colon, does it."""
 

@@ -15,7 +15,6 @@ from reproduce.common.errors import UserError
 from reproduce.config.overrides import CONF as CONF
 from reproduce.config.overrides import check_overrides, compose_unchecked
 from reproduce.config.schema import checked, setting
-from reproduce.data.registry import SPLITS
 from reproduce.store.cell import Cell
 from reproduce.training.job import Job
 
@@ -55,6 +54,8 @@ def _split(config: DictConfig) -> dict[str, str]:
     """Return the split of a data set that has several."""
     if "split" not in config.data:
         return {}
+    from reproduce.data.registry import SPLITS  # with torch, which takes seconds
+
     return {"split": one_of("data.split", config.data.split, SPLITS[config.data.name])}
 
 

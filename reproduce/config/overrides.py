@@ -134,7 +134,7 @@ def _settings(chosen: tuple[str, ...], primary: str) -> dict[str, Any]:
     """All settings there are with the files `chosen`, sections among them, by dotted name."""
     plain = OmegaConf.to_container(compose_unchecked(chosen, primary), resolve=False)
     assert isinstance(plain, dict)
-    return dict(_flat(plain))
+    return dict(flat(plain))
 
 
 def _has(primary: str, group: str) -> bool:
@@ -142,12 +142,13 @@ def _has(primary: str, group: str) -> bool:
     return group.partition("/")[0] in _settings((), primary)
 
 
-def _flat(section: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flat(section: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return nested settings, sections among them, by dotted name."""
     found = []
     for key, value in section.items():
         found.append((f"{prefix}{key}", value))
-        if isinstance(value, dict):
-            found.extend(_flat(value, f"{prefix}{key}."))
+        if isinstance(value, Mapping):
+            found.extend(flat(value, f"{prefix}{key}."))
     return found
 
 

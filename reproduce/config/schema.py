@@ -1,5 +1,6 @@
 """What each setting of a cell and of its job may be: checked once, before anything is built."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -19,10 +20,6 @@ from reproduce.common.checks import (
 )
 from reproduce.common.errors import UserError
 from reproduce.common.machine import MOST_THREADS, choose_device
-from reproduce.models.bounds import BOUNDS
-from reproduce.models.initialisation import OUTPUT_BIASES, SCHEMES
-from reproduce.models.layers import ACTIVATIONS
-from reproduce.training.tracking import MODES
 
 Check = Callable[[str, Any], Any]
 _zero_or_more = partial(whole_number, least=0)
@@ -31,6 +28,14 @@ MOST_SAMPLES = 10**12  # four thousand times the paper's
 
 def _processes(name: str, value: Any) -> int | None:
     return None if value is None else whole_number(name, value)
+
+
+def _choice(place: str) -> Check:
+    """Check that a value is an option that a module has, imported then: torch takes seconds."""
+    module, _, options = place.rpartition(".")
+    return lambda name, value: one_of(
+        name, value, getattr(importlib.import_module(module), options)
+    )
 
 
 def _device(name: str, value: Any) -> str:
@@ -49,7 +54,7 @@ SETTINGS: Mapping[str, Check] = {
     "algorithm.batch_size": whole_number,
     "algorithm.warmup_steps": _zero_or_more,
     "algorithm.n_samples": whole_number,
-    "algorithm.sgvb": partial(one_of, options=BOUNDS),
+    "algorithm.sgvb": _choice("reproduce.models.bounds.BOUNDS"),
     "algorithm.clip_dreams": yes_or_no,
     "algorithm.n_leapfrog": whole_number,
     "algorithm.n_updates": whole_number,
@@ -57,11 +62,11 @@ SETTINGS: Mapping[str, Check] = {
     "algorithm.target_acceptance": share,
     "model.n_latent": whole_number,
     "model.n_hidden": widths,
-    "model.activation": partial(one_of, options=ACTIVATIONS),
+    "model.activation": _choice("reproduce.models.layers.ACTIVATIONS"),
     "model.encoder.log_variance_scale": number,
-    "model.init.scheme": partial(one_of, options=SCHEMES),
+    "model.init.scheme": _choice("reproduce.models.initialisation.SCHEMES"),
     "model.init.std": partial(number, zero=True),
-    "model.init.output_bias": partial(one_of, options=OUTPUT_BIASES),
+    "model.init.output_bias": _choice("reproduce.models.initialisation.OUTPUT_BIASES"),
     "data.n_train": whole_number,
     # Of the job.
     "seeds": partial(whole_number, most=1_000),
@@ -72,7 +77,7 @@ SETTINGS: Mapping[str, Check] = {
     "threads": partial(whole_number, most=MOST_THREADS),
     "compile": _compile,
     "workers": _processes,
-    "tracking.mode": partial(one_of, options=MODES),
+    "tracking.mode": _choice("reproduce.training.tracking.MODES"),
     "tracking.folder": folder_name,
     "tracking.project": name_of,
 }
