@@ -10,8 +10,9 @@ import pandas as pd
 from reproduce.analysis.curves import value_at
 from reproduce.common.errors import UserError
 from reproduce.common.names import CURVE, CURVES, PLACE
+from reproduce.common.provenance import shipped
 
-PUBLISHED_FOLDER = Path(__file__).resolve().parents[2] / "results" / "published"
+PUBLISHED_FOLDER = shipped("results/published")
 
 _KINDS = {
     **{column: CURVES[column] for column in CURVE},

@@ -10,7 +10,10 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parent
+INSTALLED = (PACKAGE / "_conf").is_dir()
+"""Whether this is a package made of the repository, which has copies of some of its folders."""
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "pandas", "scipy", "numpy")
 
 ROUNDING = (
@@ -20,6 +23,11 @@ ROUNDING = (
 )  # fmt: skip
 """Variables with which the same code rounds differently: they choose instructions of a processor.
 Libraries read them when they are loaded."""
+
+
+def shipped(folder: str) -> Path:
+    """Where a folder of the repository lies, `conf` or `results/published`, or its copy."""
+    return PACKAGE / f"_{Path(folder).name}" if INSTALLED else REPOSITORY / folder
 
 
 @cache
@@ -53,6 +61,8 @@ def _torch_version() -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    if INSTALLED:
+        return None  # what repository there is around the package is not this suite's
     try:
         run = subprocess.run(
             ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=20

@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from reproduce.common import plugins
 from reproduce.common.checks import folder_name, quoted, shown
 from reproduce.common.errors import UserError
-from reproduce.common.provenance import REPOSITORY
+from reproduce.common.provenance import shipped
 
-CONF = REPOSITORY / "conf"
+CONF = shipped("conf")
 NO_GROUPS = ("hydra", "sweep")
 """Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
 LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")

@@ -17,6 +17,7 @@ from reproduce.common import cli
 from reproduce.common.checks import numbers, texts
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_text
+from reproduce.common.provenance import INSTALLED
 from reproduce.config.overrides import CONF
 from reproduce.experiments import study
 from reproduce.experiments.study import Outcome, Study
@@ -125,6 +126,8 @@ def _nats(value: float) -> str:
 
 def main(overrides: Sequence[str]) -> int:
     """Train the candidates, choose, and write the choice; return the exit status."""
+    if INSTALLED:
+        raise UserError("step-sizes writes conf/text_step_sizes.yaml, so it needs the repository.")
     return study.run(overrides, make, finish)
 
 
