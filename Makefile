@@ -40,7 +40,7 @@ OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  BUDGET=smoke|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  RESULTS=folder  METHODS=folder  ARGS='any Hydra overrides'"
+	@echo "  BUDGET=smoke|quick|laptop|desktop|paper  SEEDS=n  DATA_DIR=folder  RESULTS=folder  METHODS=folder  ARGS='any Hydra overrides'"
 
 install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
 

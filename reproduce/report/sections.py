@@ -242,7 +242,7 @@ def _section(name: str, title: str, html: str, command: str) -> Section:
 
 def _latest(folder: Path, name: str) -> Path:
     """The folder of the furthest budget whose picture `name` is there."""
-    drawn = [folder / name for name in ("paper", "desktop", "laptop", "smoke")]
+    drawn = [folder / name for name in ("paper", "desktop", "laptop", "quick", "smoke")]
     return next((path for path in drawn if (path / name).is_file()), folder)
 
 

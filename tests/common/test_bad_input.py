@@ -98,7 +98,7 @@ def files(folder):
 
 WRONG_ANYWHERE = {
     # A file of conf/ that is not there: the sentence lists those that are.
-    "budget=lap": "Unknown budget 'lap'; choose one of: desktop, laptop, paper, smoke.",
+    "budget=lap": "Unknown budget 'lap'; choose one of: desktop, laptop, paper, quick, smoke.",
     "tracking=on": "Unknown tracking 'on'; choose one of: off, offline, online.",
     "tracking=false": "Unknown tracking false; choose one of: off, offline, online.",
     "model/decoder=bern": "choose one of: bernoulli, gaussian, gaussian_identity.",

@@ -109,6 +109,18 @@ def test_the_cells_of_figure_2(budget):
     assert all(at % every == 0 or at == last for at in plan.budget.beside_at)
 
 
+def test_laptop_continues_the_cells_of_quick():
+    small, large = (
+        make_plan(["figure=figure1", f"budget={name}", "data.fallback=digits"], Console())
+        for name in ("quick", "laptop")
+    )
+    jobs = {(job.cell.id, job.seeds, job.samples) for job in small.jobs}
+    assert len(jobs) == 4
+    assert jobs <= {(job.cell.id, job.seeds, job.samples) for job in large.jobs}
+    with pytest.raises(UserError, match="figure2 has no budget 'quick'"):
+        make_plan(["figure=figure2", "budget=quick"], Console())
+
+
 # The identity of a cell: what is stored under it is continued by whoever asks for the same id.
 
 PINNED = ["data=digits", "algorithm=aevb", "algorithm.step_size=0.02", "settings=text"]

@@ -31,7 +31,7 @@ LACKS = {
 }
 """Where its figure is drawn, what a claim about which nothing was found would need there."""
 LARGER = {
-    "figure1": {"smoke": "laptop", "laptop": "desktop", "desktop": "paper"},
+    "figure1": {"smoke": "laptop", "quick": "laptop", "laptop": "desktop", "desktop": "paper"},
     "figure2": {"smoke": "laptop", "laptop": "paper"},
 }
 """The budget after a budget, by figure."""
