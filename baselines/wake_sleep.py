@@ -66,14 +66,19 @@ class WakeSleep(Algorithm):
         # Sleep. The encoder learns to invert dreams: it descends KL(p(z|x) || q(z|x)) on average
         # over x ~ p(x), not the KL(q || p) of the bound (eq. 1). So the two phases together
         # optimise no single objective (section 4).
-        with torch.no_grad():
-            dreamt_z = noise["prior"]
-            dreamt_x = self.model.decoder.sample(dreamt_z, noise["pixel"])
-            if self.clip_dreams:
-                dreamt_x.clamp_(0, 1)
-        self.adagrad_step(-sleep_objective(self.model.encoder, dreamt_x, dreamt_z).sum(), ENCODER)
+        self.adagrad_step(-sleep_objective(self.model.encoder, *self.dream(noise)).sum(), ENCODER)
         # The wake batch's variational bound (eq. 3): no phase ascends it, but curves show it.
         return (log_likelihood.detach() - divergence).mean(1)
+
+    @torch.no_grad()
+    def dream(
+        self, noise: Noise
+    ) -> tuple[Float[Tensor, "member 1 batch pixel"], Float[Tensor, "member 1 batch latent"]]:
+        """Draw z ~ p(z) and x ~ p(x|z); return x and z."""
+        dreamt_x = self.model.decoder.sample(noise["prior"], noise["pixel"])
+        if self.clip_dreams:
+            dreamt_x.clamp_(0, 1)
+        return dreamt_x, noise["prior"]
 
 
 def wake_objective(
