@@ -173,7 +173,7 @@ class MonteCarloEM(Algorithm):
         """Slices of the training set with their images, the same for all members."""
         for start in range(0, len(self.train_images), CHUNK):
             rows = slice(start, start + CHUNK)
-            x = self.train_images[rows].float().mul_(self.image_scale)
+            x = self.train_images[rows].float() * self.image_scale  # not in place: a view
             yield rows, x.expand(len(self.seeds), -1, -1)
 
     def _stacked(self, kind: str, shape: Sequence[int], name: str, iteration: int) -> Tensor:

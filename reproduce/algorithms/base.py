@@ -346,7 +346,7 @@ class Algorithm(pl.LightningModule):
             # On the CPU, products of odd sizes round differently in stacks of different sizes.
             # Those of whole hundreds do not; `tests/algorithms/test_base.py` checks all our sizes.
             padding = (0, 0, 0, -len(batch) % 100)
-            x = functional.pad(batch.float().mul_(self.image_scale), padding)
+            x = functional.pad(batch.float() * self.image_scale, padding)  # not in place: a view
             x = x.expand(len(self.seeds), -1, -1)
             bound = self.bound(x, functional.pad(torch.stack(noise), padding))
             bound = self.checked("bound", bound, image=x.shape[1])

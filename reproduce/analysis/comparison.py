@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from reproduce.analysis.curves import in_paper_order, mean_over, over_seeds, value_at
 from reproduce.common.markdown import aligned, nats, or_blank, with_interval
-from reproduce.common.names import CURVE, CURVES, PANEL, algorithm_name, dataset_name, short_number
+from reproduce.common.names import (
+    CURVE,
+    CURVES,
+    DATASET_NAMES,
+    PANEL,
+    algorithm_name,
+    dataset_name,
+    short_number,
+)
 
 FIGURE2_SPLITS: Mapping[str, str] = {"train": "train_running", "test": "test"}
 """Published split to ours. The published *train* curves of Figure 2 are running means of minibatch
@@ -56,7 +64,7 @@ def compare(
     our `train_running`, because that is what the paper's Figure 2 plots (see `FIGURE2_SPLITS`),
     over the same samples (`published_value`).
     An algorithm that the paper does not have, such as one of the user's own, appears in the
-    paper's panels with `published` and `difference` NaN.
+    paper's panels with `published` and `difference` NaN, and so does a data set of the user's own.
 
     Parameters
     ----------
@@ -79,9 +87,12 @@ def compare(
         our_split = str(identity["split"])
         for split in [theirs for theirs, candidate in splits.items() if candidate == our_split]:
             identity["split"] = split
-            theirs = matching(published, identity)
+            theirs = panel = matching(published, identity)
             new = identity["algorithm"] not in set(published["algorithm"])
-            panel = theirs if not new else matching(published, {**identity, "algorithm": None})
+            if new:
+                panel = matching(published, {**identity, "algorithm": None})
+            if identity["dataset"] not in DATASET_NAMES:
+                new, panel = True, ours
             if panel.empty:
                 continue
             at = _round_marks(panel["samples"].max())

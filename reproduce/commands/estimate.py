@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from reproduce import config
 from reproduce.analysis.curves import spread
-from reproduce.common import cli
+from reproduce.common import cli, plugins
 from reproduce.common.checks import one_of, whole_number
 from reproduce.common.errors import UserError
 from reproduce.common.machine import MOST_THREADS, available_cores, choose_device, prepare
@@ -22,6 +22,7 @@ from reproduce.data.fallback import substitute_missing
 from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
 from reproduce.likelihood.target import Estimate
+from reproduce.models.decoders import BernoulliDecoder
 from reproduce.store.cell import Cell
 from reproduce.store.load import snapshots_of
 from reproduce.store.store import Store, find_cell, stored
@@ -41,7 +42,8 @@ def main(overrides: Sequence[str]) -> int:
     substitute_missing(
         [question.cell.dataset], config.data_dir(settings), fallback="error", terminal=terminal
     )
-    n_points = len(evaluate.points(question, config.data_dir(settings)))
+    x = evaluate.points(question, config.data_dir(settings))
+    n_points = len(x)
     columns = (
         TextColumn("{task.description}"), BarColumn(), TextColumn("elapsed"), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
@@ -58,7 +60,19 @@ def main(overrides: Sequence[str]) -> int:
             lambda points: bar.advance(row, points),
         )
     show(question, n_points, seeds, estimator, found, seconds, terminal)
+    if _is_no_density(question.cell, x):
+        terminal.print(
+            "Grey levels under a Bernoulli are no normalised density: these values compare with "
+            "each other and with the paper's only.",
+            highlight=False,
+        )
     return 0
+
+
+def _is_no_density(cell: Cell, x: torch.Tensor) -> bool:
+    """Tell whether pixels between 0 and 1 are given to a Bernoulli."""
+    decoder = plugins.named_class(cell.settings["model"]["decoder"]["_target_"], "model.decoder")
+    return issubclass(decoder, BernoulliDecoder) and bool(((x > 0) & (x < 1)).any())
 
 
 def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
@@ -132,12 +146,6 @@ def show(
         f"knows it; diagnostics: medians. {seconds:.1f} s.",
         highlight=False,
     )
-    if cell.dataset == "mnist" or cell.dataset == "digits":
-        terminal.print(
-            "Grey levels under a Bernoulli are no normalised density: these values compare with "
-            "each other and with the paper's only.",
-            highlight=False,
-        )
 
 
 def _median(values: torch.Tensor) -> float:

@@ -69,6 +69,13 @@ def name_of(name: str, value: Any) -> str:
     return value
 
 
+def label(name: str, value: Any) -> str:
+    """Return `value` where it is a line that pictures can show; between $ they would see maths."""
+    if not isinstance(value, str) or not value or "$" in value or not value.isprintable():
+        raise UserError(f"{name} must be a line of text without dollar signs, not {shown(value)}.")
+    return value
+
+
 def texts(name: str, value: Any, example: str) -> list[str]:
     """Return a list of texts from a configuration as one, or raise `UserError`."""
     found: list[Any] = list(value) if isinstance(value, ListConfig) else [None]

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from reproduce.common import own_files
+
 CURVES: dict[str, type] = {
     "dataset": str, "n_latent": int, "n_train": int, "algorithm": str, "seed": int, "split": str,
     "samples": int, "value": float,
@@ -22,18 +24,18 @@ DATASET_NAMES = {
     "digits_continuous": "scikit-learn digits, continuous",
 }
 PAPER_DATASETS = ("mnist", "freyface")
-"""The others stand in for them."""
+"""The others stand in for them, or are the user's own."""
 ALGORITHM_NAMES = {"aevb": "AEVB", "wake_sleep": "Wake-Sleep", "mcem": "MCEM"}
 
 
 def dataset_name(dataset: str) -> str:
-    """Name of a dataset for a reader; one that is not known keeps its own."""
-    return DATASET_NAMES.get(dataset, dataset)
+    """Name of a dataset for a reader; a user's own has its file's label, or else its name."""
+    return DATASET_NAMES.get(dataset) or own_files.label("data", dataset) or dataset
 
 
 def algorithm_name(algorithm: str) -> str:
-    """Name of an algorithm for a reader; one that is not known keeps its own."""
-    return ALGORITHM_NAMES.get(algorithm, algorithm)
+    """Name of an algorithm for a reader; a user's own has its file's label, or else its name."""
+    return ALGORITHM_NAMES.get(algorithm) or own_files.label("algorithm", algorithm) or algorithm
 
 
 def in_order(values: Iterable[str], known: Iterable[str]) -> list[str]:

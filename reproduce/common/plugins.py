@@ -1,11 +1,10 @@
 """Methods and networks of the user's own: a folder outside the package, named by METHODS.
 
-It holds files of groups of conf/, such as `algorithm/<name>.yaml`, `model/encoder/<name>.yaml` or
-`model/decoder/<name>.yaml`, and the modules that the `_target_` of each names. Several folders are
-separated as in PATH; see docs/add-a-method.md.
+It holds files of groups of conf/, such as `algorithm/<name>.yaml`, `model/encoder/<name>.yaml`,
+`model/decoder/<name>.yaml` or `data/<name>.yaml`, and the modules that the `_target_` of each
+names. Several folders are separated as in PATH; see docs/add-a-method.md.
 """
 
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -18,24 +17,10 @@ from hydra.utils import get_class, instantiate
 from reproduce.common import identity
 from reproduce.common.checks import quoted, shown
 from reproduce.common.errors import UserError
+from reproduce.common.own_files import VARIABLE, folders, roots
 from reproduce.common.provenance import REPOSITORY
 
-VARIABLE = "METHODS"
 SUITE = ("reproduce", "baselines")
-
-
-def folders() -> list[Path]:
-    """Return the folders of methods."""
-    found = [
-        Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
-    ]
-    for folder in found:
-        if not list(folder.glob("*/**/*.yaml")):
-            raise UserError(
-                f"{VARIABLE} names {folder}, which holds no algorithm/NAME.yaml and no file of "
-                "another group of conf/; see docs/add-a-method.md."
-            )
-    return found
 
 
 def make_importable() -> list[Path]:
@@ -52,12 +37,9 @@ def make_importable() -> list[Path]:
 
 def is_own(file: Path) -> bool:
     """Tell whether a source file lies in one of the folders, and is not this suite's."""
-    roots = [
-        Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part
-    ]
     if "site-packages" in file.parts or any(file.is_relative_to(REPOSITORY / p) for p in SUITE):
         return False
-    return any(file.resolve().is_relative_to(root) for root in roots)
+    return any(file.resolve().is_relative_to(root) for root in roots())
 
 
 def search_path() -> list[str]:

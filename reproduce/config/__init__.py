@@ -27,6 +27,7 @@ def compose_config(overrides: Sequence[str], primary: str = "train") -> DictConf
 
 def cell_from(config: DictConfig) -> Cell:
     """Return the cell that `config` describes, all interpolations resolved."""
+    reading = _reading(config.data)  # first: other settings are looked up by the data set's name
     if not isinstance(config.algorithm, DictConfig):
         raise UserError("The algorithm's file is no mapping; docs/add-a-method.md has an example.")
     algorithm = _plain(config.algorithm)
@@ -41,22 +42,27 @@ def cell_from(config: DictConfig) -> Cell:
         )
     plain = checked({"algorithm": algorithm, "model": _plain(config.model)})
     algorithm, model = plain["algorithm"], plain["model"]
+    algorithm.pop("label", None)  # what a reader sees is no part of what is trained
     return Cell(
         dataset=config.data.name,
         algorithm=algorithm.pop("name"),
         n_latent=model.pop("n_latent"),
         n_train=setting(config, "data.n_train"),
-        settings={"algorithm": algorithm, "model": model, **_split(config)},
+        settings={"algorithm": algorithm, "model": model, **reading},
     )
 
 
-def _split(config: DictConfig) -> dict[str, str]:
-    """Return the split of a data set that has several."""
-    if "split" not in config.data:
-        return {}
-    from reproduce.data.registry import SPLITS  # with torch, which takes seconds
+def _reading(section: DictConfig) -> dict[str, Any]:
+    """Return the split of a data set that has several; of a user's own, how it is read."""
+    from reproduce.data import own  # with torch, which takes seconds
+    from reproduce.data.registry import DATASETS, SPLITS
 
-    return {"split": one_of("data.split", config.data.split, SPLITS[config.data.name])}
+    name = section.get("name")
+    if name not in DATASETS or "train" in section:
+        return {"data": own.reading(_plain(section))}
+    if "split" not in section:
+        return {}
+    return {"split": one_of("data.split", section.split, SPLITS[name])}
 
 
 def job_from(config: DictConfig) -> Job:

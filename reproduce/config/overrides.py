@@ -23,8 +23,11 @@ from reproduce.common.provenance import shipped
 CONF = shipped("conf")
 NO_GROUPS = ("hydra", "sweep")
 """Folders of conf/ whose files configure Hydra's launchers and W&B's sweeps, not cells."""
-LABELS = ("data.name", "algorithm.name", "budget.name", "settings.name")
-"""Settings that name what a file of conf/ is, and would only mislabel curves and folders."""
+LABELS = (
+    "data.name", "data.label", "data.train", "data.test", "algorithm.name", "algorithm.label",
+    "budget.name", "settings.name",
+)  # fmt: skip
+"""Settings that say what a file of conf/ is of, and would only mislabel curves and folders."""
 TYPED = ("results", "data.dir", "tracking.folder", "tracking.project", "run")
 """Places and names: each is taken as it is typed, never as a number, and never swept."""
 

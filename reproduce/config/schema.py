@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from reproduce.common.checks import (
     folder_name,
+    label,
     name_of,
     number,
     one_of,
@@ -50,6 +51,7 @@ def _compile(name: str, value: Any) -> Any:
 
 
 SETTINGS: Mapping[str, Check] = {
+    "algorithm.label": label,
     "algorithm.step_size": number,
     "algorithm.batch_size": whole_number,
     "algorithm.warmup_steps": _zero_or_more,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from reproduce import data
 from reproduce.common.errors import UserError
-from reproduce.data.registry import check_name, load
+from reproduce.data.registry import DATASETS, check_name, load
 from reproduce.data.sources import DataUnavailable, resolve_data_dir, ways_to_get
 
 FALLBACK = {"mnist": "digits", "freyface": "digits_continuous"}
@@ -63,12 +63,13 @@ def resolve(
 ) -> Resolution:
     """Get hold of every data set a run needs before it starts, and say which it is to use.
 
-    What was found is already loaded: `load` returns it at once.
+    What was found is already loaded: `load` returns it at once. For a user's own nothing stands in,
+    so whoever loads it says what is missing.
 
     Parameters
     ----------
     names
-        Data sets of `reproduce.data.DATASETS`.
+        Data sets of `reproduce.data.DATASETS`, or the user's own.
     data_dir
         The user's data folder, as for `load`.
     fallback
@@ -93,9 +94,11 @@ def resolve(
     chosen: dict[str, str] = {}
     missing: dict[str, DataUnavailable] = {}
     for name in wanted:
+        chosen[name] = name
+        if name not in DATASETS:
+            continue
         try:
             load(name, folder)
-            chosen[name] = name
         except DataUnavailable as error:
             chosen[name] = FALLBACK[name]
             missing[name] = error

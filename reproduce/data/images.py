@@ -1,11 +1,11 @@
-"""A data set held in memory as bytes, and the random split of those that come without one."""
+"""A data set held in memory, and the random split of those that come without one."""
 
 import dataclasses
 import hashlib
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, Shaped, UInt8
 
 from reproduce.common.errors import UserError
 
@@ -14,7 +14,8 @@ from reproduce.common.errors import UserError
 class ImageData:
     """Training and test images as bytes; whoever trains turns them into numbers on the device.
 
-    Loaded data are shared within a process: treat the tensors as read-only.
+    Images of a user's own that are no bytes are 32-bit floats. Loaded data are shared within a
+    process: treat the tensors as read-only.
 
     Attributes
     ----------
@@ -23,19 +24,19 @@ class ImageData:
     train, test
         Images, one a row, pixels in row-major order, shapes (n, pixels).
     scale
-        The value of a pixel is its byte times this.
+        The value of a pixel is what is stored times this.
     image_shape
         Rows and columns of an image; their product is `pixels`.
     checksum
-        SHA-256 of all the data set's pixels, a byte each, before any split: those of the training
-        file in its order, then those of the test file where there is one.
+        SHA-256 of all the data set's pixels as they are stored, before any split: those of the
+        training file in its order, then those of the test file where there is one.
     source
         Where the contents came from, in words: "DATA_DIR", "cache", "bundled with scikit-learn".
     """
 
     name: str
-    train: UInt8[torch.Tensor, "n_train pixels"]
-    test: UInt8[torch.Tensor, "n_test pixels"]
+    train: UInt8[torch.Tensor, "n_train pixels"] | Float32[torch.Tensor, "n_train pixels"]
+    test: UInt8[torch.Tensor, "n_test pixels"] | Float32[torch.Tensor, "n_test pixels"]
     scale: float
     image_shape: tuple[int, int]
     checksum: str
@@ -56,8 +57,8 @@ class ImageData:
 
 
 def random_split(
-    images: UInt8[np.ndarray, "n pixels"], n_train: int, seed: int
-) -> tuple[UInt8[torch.Tensor, "n_train pixels"], UInt8[torch.Tensor, "n_test pixels"]]:
+    images: Shaped[np.ndarray, "n pixels"], n_train: int, seed: int
+) -> tuple[Shaped[torch.Tensor, "n_train pixels"], Shaped[torch.Tensor, "n_test pixels"]]:
     """Shuffle with a seed of the split's own; the first `n_train` train, the others test.
 
     The seed belongs to the data set, not to a run: every member and every machine sees the

@@ -76,7 +76,7 @@ def decode(raw: bytes, shape: tuple[int, int, int], checksum: str) -> UInt8[np.n
         Where the bytes are anything else.
     """
     # Gzip is told by its first bytes, not by the name: browsers unpack files and keep their name.
-    content = _gunzip(raw) if raw[:2] == b"\x1f\x8b" else raw
+    content = gunzip(raw) if raw[:2] == b"\x1f\x8b" else raw
     found = sha256(content)
     sums = f"its decompressed contents have sha256 {found}, expected {checksum}"
     if content[:4] != _MAGIC or len(content) < _HEADER:
@@ -89,7 +89,8 @@ def decode(raw: bytes, shape: tuple[int, int, int], checksum: str) -> UInt8[np.n
     return np.frombuffer(content, dtype=np.uint8, offset=_HEADER).reshape(shape[0], -1)
 
 
-def _gunzip(raw: bytes) -> bytes:
+def gunzip(raw: bytes) -> bytes:
+    """Unpack gzip data, or raise `ContentError`."""
     try:
         return gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:

@@ -22,6 +22,7 @@ from reproduce.common.files import atomic_path
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds; the first is all that a dead network costs
 LFS_POINTER = b"version https://git-lfs"
+POINTS_TO_LFS = "it is a pointer of Git LFS, for which `git lfs pull` fetches the file"
 SHOWN_NAMES = 8
 """How many names a message lists of what else a folder holds."""
 
@@ -157,7 +158,7 @@ def locate(title: str, files: Sequence[DataFile], data_dir: Path | None) -> list
         places.insert(0, ("DATA_DIR", data_dir))
     # All local copies first, so that a damaged one is reported before any download starts.
     found = {file: _find(file, places) for file in files}
-    tried = [f"{name} ({folder}): not there{_instead(folder)}" for name, folder in places]
+    tried = [f"{name} ({folder}): not there{instead(folder)}" for name, folder in places]
     target = data_dir if data_dir is not None and os.access(data_dir, os.W_OK) else cache
     complete = []
     for file in files:
@@ -169,7 +170,7 @@ def locate(title: str, files: Sequence[DataFile], data_dir: Path | None) -> list
     return complete
 
 
-def _instead(folder: Path) -> str:
+def instead(folder: Path) -> str:
     """Say what lies in a folder that lacks a file: often the same data in another format."""
     try:
         names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
@@ -206,7 +207,7 @@ def _find(file: DataFile, places: list[tuple[str, Path]]) -> Found | None:
 
 def _decoded(file: DataFile, raw: bytes) -> np.ndarray:
     if raw.startswith(LFS_POINTER):
-        raise ContentError("it is a pointer of Git LFS, for which `git lfs pull` fetches the file")
+        raise ContentError(POINTS_TO_LFS)
     return file.decode(raw)
 
 

@@ -19,6 +19,7 @@ from reproduce import data
 from reproduce.common import identity
 from reproduce.common.checks import number, shown, whole_number, yes_or_no
 from reproduce.common.errors import UserError
+from reproduce.data.images import ImageData
 from reproduce.likelihood.target import Estimate, Estimator, Progress, Target
 from reproduce.store.cell import Cell
 from reproduce.store.load import load_snapshots, trains_encoder
@@ -105,11 +106,13 @@ class Question:
 
 def points(question: Question, data_dir: str | None) -> torch.Tensor:
     """Return the images of a question, (batch, pixel), as grey levels in [0, 1]."""
-    images = data.load(question.cell.dataset, data_dir, question.cell.split).first(
-        question.cell.n_train
-    )
+    images = _images(question.cell, data_dir)
     chosen = images.train if question.split == "train" else images.test
     return chosen[: question.n_points].float() * images.scale
+
+
+def _images(cell: Cell, data_dir: str | None) -> ImageData:
+    return data.load(cell.dataset, data_dir, cell.reading).first(cell.n_train)
 
 
 def estimate(
@@ -124,6 +127,7 @@ def estimate(
     """Estimate log p(x) of members `seeds` as one stack; return it and the seconds it took."""
     model = load_snapshots(store, question.cell, seeds, question.samples).to(device)
     cell = question.cell
+    store.check_data(cell, seeds, _images(cell, data_dir).checksum)
     target = Target.of(model, has_encoder=trains_encoder(cell))
     x = points(question, data_dir).to(device).expand(len(seeds), -1, -1)
     start = time.perf_counter()

@@ -61,9 +61,9 @@ class Cell:
         return tuple(given) if isinstance(given, list) else (given,)
 
     @property
-    def split(self) -> str | None:
-        """How the data set is split, where that is a choice; None: as it first was."""
-        return self.settings.get("split")
+    def reading(self) -> str | Mapping[str, Any] | None:
+        """How the data set is split, of a user's own also read; None: as it first was."""
+        return self.settings.get("data", self.settings.get("split"))
 
     @property
     def title(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from reproduce.common import plugins
 from reproduce.common.errors import UserError
-from reproduce.data.registry import N_PIXELS, check_name
+from reproduce.data.registry import n_pixels
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint, read_snapshot
@@ -95,8 +95,7 @@ def _model_of(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filled(cell: Cell, members: Sequence[Mapping[str, Any]]) -> Autoencoder:
-    check_name(cell.dataset)
-    model = build_model(cell, N_PIXELS[cell.dataset], len(members))
+    model = build_model(cell, n_pixels(cell.dataset, cell.reading), len(members))
     try:
         model.load_state_dict(stack_states(members))
     except RuntimeError as error:

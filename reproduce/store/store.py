@@ -16,7 +16,7 @@ How far to train and how many seeds are no part of a cell: a larger budget conti
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,18 @@ class Store:
                 f"{cell.id} seed {seed}; {advice}."
             )
         return found
+
+    def check_data(self, cell: Cell, seeds: Iterable[int], checksum: str) -> None:
+        """Refuse members that were trained on other images than those with this checksum."""
+        for seed in seeds:
+            before = self.manifest(cell, seed).get("data", {}).get("sha256", checksum)
+            if before != checksum:
+                raise UserError(
+                    f"{cell.title} seed {seed} was trained on other images: those of "
+                    f"{cell.dataset} had sha256 {before[:8]} and now have {checksum[:8]}; put the "
+                    f"former files back, give the new ones another name, or delete the folder "
+                    f"{self.folder(cell)} to train on them."
+                )
 
     def is_done(self, cell: Cell, seed: int, samples: int) -> bool:
         """Tell whether a member has been trained for `samples` or has diverged."""

@@ -141,7 +141,7 @@ def _rate(job: Job, stack: int) -> Rate | None:
 def measure_rate(job: Job, stack: int) -> Rate:
     """Train a stack of `stack` members for a moment, in memory; nothing is kept."""
     prepare(job.threads)
-    images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
+    images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
     device = choose_device(job.device)
     algorithm = build(job.cell, images, job.seeds[:stack], device).without_trainer()
     first, block = 1, 0  # the first block is not counted: it also sets up, or compiles

@@ -179,7 +179,7 @@ def _progress(store: Store, cell: Cell, seed: int) -> int:
 def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: Report) -> None:
     """Train members that are equally far, as one stack."""
     device = choose_device(job.device)
-    images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
+    images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
     algorithm = build(job.cell, images, seeds, device)
     if compiles(job):
         algorithm.compile_steps(job.threads, optional=job.compiled == "auto")
@@ -380,8 +380,10 @@ def quieten_lightning() -> None:
 def check_sizes(jobs: Iterable[Job]) -> None:
     """Find out before training whether the data sets have as many images as are asked for.
 
-    And whether algorithms say how many samples a block of steps has.
+    And whether they are those that members were trained on so far, and whether algorithms say how
+    many samples a block of steps has.
     """
     for job in jobs:
         block_samples(job.cell)
-        data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
+        images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
+        Store(job.store).check_data(job.cell, job.seeds, images.checksum)

@@ -163,7 +163,7 @@ def _split(jobs: list[Job], workers: int) -> list[Job]:
 
 def _cost(job: Job) -> float:
     """A rough measure of work, to start long jobs first and to estimate the time left."""
-    pixels = data.load(job.cell.dataset, job.data_dir, job.cell.split).train.shape[1]
+    pixels = data.load(job.cell.dataset, job.data_dir, job.cell.reading).train.shape[1]
     layers = pairwise((pixels, *job.cell.widths, job.cell.n_latent))
     return job.samples * len(job.seeds) * sum(n_in * n_out for n_in, n_out in layers)
 

@@ -47,7 +47,7 @@ def test_without_time_left_no_cell_is_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(cells.pool, "run", lambda *_: (_ for _ in ()).throw(AssertionError))
     found = cells.paper_cells(time.monotonic() - 1, 1e6, [], tmp_path, console())
     assert found["done"] == []
-    assert {cell.split("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
+    assert {cell.reading("-")[1] for cell in found["missing"]} == {"aevb", "wake_sleep", "mcem"}
 
 
 @pytest.mark.integration

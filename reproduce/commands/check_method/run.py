@@ -17,6 +17,7 @@ from reproduce.commands.check_method.checks import CHECKS, Result, Subject
 from reproduce.common import cli, plugins
 from reproduce.common.errors import UserError
 from reproduce.common.machine import prepare
+from reproduce.common.names import dataset_name
 from reproduce.config.overrides import groups
 from reproduce.training.loop import check_sizes, quieten_lightning
 
@@ -52,10 +53,11 @@ def _check(name: str, overrides: Sequence[str], terminal: Console) -> int:
     started = time.monotonic()
     job = config.job_from(config.compose_config([*SMALL, *overrides, f"algorithm={name}"]))
     check_sizes([job])
-    images = data.load(job.cell.dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
+    images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
     subject = Subject(job.cell, images)
     target = job.cell.settings["algorithm"]["_target_"]
-    terminal.print(f"{name} ({target}) on small models of scikit-learn digits:", highlight=False)
+    of = dataset_name(job.cell.dataset)
+    terminal.print(f"{name} ({target}) on small models of {of}:", highlight=False)
     found: dict[str, Result] = {}
     for title, check in CHECKS.items():
         found[title] = _result(check, subject)

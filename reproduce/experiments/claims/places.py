@@ -10,7 +10,7 @@ from reproduce.analysis.comparison import matching
 from reproduce.analysis.curves import by_place
 from reproduce.analysis.published import END
 from reproduce.common.names import PAPER_DATASETS, dataset_name, short_number
-from reproduce.experiments.claims.finding import Effect, Finding, Place, judge
+from reproduce.experiments.claims.finding import STAND_IN, Effect, Finding, Place, judge
 
 SAME = 0.01
 """Values that differ by this share of themselves count as about the same."""
@@ -18,8 +18,6 @@ NEARLY = 0.95
 """Training counts as complete from this share of the published curve's length."""
 BEGUN = 0.01
 """Curves can be compared by their speed from this share of it."""
-STAND_IN = "the paper's data, MNIST and Frey Face (BUDGET=laptop or larger)"
-"""What decides a claim about the paper that was checked on other data."""
 
 
 def places(curves: pd.DataFrame) -> Iterator[tuple[Place, pd.DataFrame]]:

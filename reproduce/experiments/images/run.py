@@ -53,23 +53,26 @@ def finish_manifolds(plan: Plan, diverged: Sequence[Divergence], terminal: Conso
 
 def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console) -> Outcome:
     """Draw Figure 5, random samples; and reconstructions of test images."""
-    grids, rows, far = [], [], []
+    grids, rows, far, of = [], [], [], []
     for job, model, images, samples in _models(plan, terminal):
         source = generator("cpu", job.seeds[0], "samples")
         z = torch.randn(SAMPLES_SIDE**2, job.cell.n_latent, generator=source)
-        which = _algorithm(plan, job)
+        which = _dataset(plan, job) + _algorithm(plan, job)
         title = f"{job.cell.n_latent}-D latent space{which}"
         grids.append(Grid(title, _pictures(decode(model, z), images), SAMPLES_SIDE))
         x = images.test[:N_RECONSTRUCTED].float() * images.scale
-        if not rows:
-            rows.append(Grid("test image", _pictures(x, images), len(x)))
+        if images.name not in of:
+            of.append(images.name)
+            rows.append(Grid(f"test image{_dataset(plan, job)}", _pictures(x, images), len(x)))
         if trains_encoder(job.cell):
             with torch.no_grad():
                 code = model.encoder(x.unsqueeze(0)).mean[0]
             made = _pictures(decode(model, code), images)
             rows.append(Grid(f"$N_z$ = {job.cell.n_latent}{which}", made, len(x)))
         far.append(f"N_z = {job.cell.n_latent}{which}: {short_number(samples)}")
-    trained = f"Training samples evaluated: {'; '.join(far)}."
+    trained = (
+        f"Of {' and '.join(map(dataset_name, of))}. Training samples evaluated: {'; '.join(far)}."
+    )
 
     def draw() -> None:
         draw_grids(
@@ -88,6 +91,12 @@ def finish_samples(plan: Plan, diverged: Sequence[Divergence], terminal: Console
 
     about = {"paper": "Figure 5 of Kingma & Welling 2013 (arXiv 1312.6114v10)"}
     return Outcome(tables={}, about=about, draw=draw)
+
+
+def _dataset(plan: Plan, job: Job) -> str:
+    """Name the data set where the figure has several."""
+    several = len({one.cell.dataset for one in plan.jobs}) > 1
+    return f", {dataset_name(job.cell.dataset)}" if several else ""
 
 
 def _algorithm(plan: Plan, job: Job) -> str:
@@ -123,7 +132,7 @@ def _models(plan: Plan, terminal: Console) -> Iterator[tuple[Job, Autoencoder, I
             terminal.print(f"{job.cell.title} is not trained; it is left out.", style="yellow")
             continue
         found += 1
-        images = data.load(job.cell.dataset, job.data_dir, job.cell.split)
+        images = data.load(job.cell.dataset, job.data_dir, job.cell.reading)
         samples = int(store.manifest(job.cell, seed).get("samples", 0))
         yield job, load_members(store, job.cell, [seed]), images, samples
     if not found:

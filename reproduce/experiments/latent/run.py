@@ -134,7 +134,8 @@ def diagnose_store(
             seeds = store.trained_seeds(cell)
             if not seeds or not trains_encoder(cell):
                 continue
-            images = data.load(cell.dataset, data_dir, cell.split)
+            images = data.load(cell.dataset, data_dir, cell.reading)
+            store.check_data(cell, seeds, images.checksum)
             model = load_members(store, cell, seeds)
             x = images.test[:N_POINTS].float() * images.scale
             estimator = BOUNDS[cell.settings["algorithm"].get("estimator", "B")]
