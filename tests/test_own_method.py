@@ -13,12 +13,15 @@ import torch
 
 from building import algorithm, autoencoder, parameters
 from reproduce import config, data
+from reproduce.analysis.style import algorithm_styles
 from reproduce.common.errors import UserError
+from reproduce.common.names import algorithm_name
 from reproduce.config.overrides import groups
 from reproduce.experiments import figure
 from reproduce.experiments.claims import run as claims
 from reproduce.models.bounds import log_weights
 from reproduce.training.loop import build, train
+from reproduce.training.tracking import RunIdentity
 
 ROOT = Path(__file__).parent.parent
 WITH_IWAE = {**os.environ, "METHODS": str(ROOT / "examples" / "iwae")}
@@ -86,6 +89,31 @@ def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
     assert all(math.isfinite(finding["effect"]) for finding in own_claim["findings"])
     names = [path.name for path in (tmp_path / "wandb").glob("offline-run-*")]
     assert sum("-iwae-" in name for name in names) == 4
+
+
+def test_a_label_is_what_a_reader_sees_and_no_part_of_the_cell(iwae, tmp_path, monkeypatch):
+    def described(label):
+        folder = tmp_path / label.strip("'$").replace(" ", "")
+        (folder / "algorithm").mkdir(parents=True)
+        text = (EXAMPLE / "algorithm" / "iwae.yaml").read_text()
+        (folder / "algorithm" / "iwae.yaml").write_text(f"{text}label: {label}\n")
+        monkeypatch.setenv("METHODS", str(folder))
+        monkeypatch.syspath_prepend(str(EXAMPLE))
+        groups.cache_clear()
+        return config.cell_from(config.compose_config(["algorithm=iwae", "data=digits"]))
+
+    plain = config.cell_from(config.compose_config(["algorithm=iwae", "data=digits"]))
+    named = described("Five samples")
+    assert named == plain
+    assert algorithm_name("iwae") == "Five samples"
+    assert algorithm_styles(["aevb", "iwae"])["iwae"].name == "Five samples"
+    run = RunIdentity.of_member(named, 0)
+    assert run.name == "scikit-learn digits N_z=10 Five samples seed 0"
+    assert run.id == f"{plain.id}-seed-0"
+    with pytest.raises(UserError, match="label 'AEVB' of a file in algorithm/ is another one's"):
+        described("AEVB")
+    with pytest.raises(UserError, match="without dollar signs"):
+        described("'$x$'")
 
 
 @pytest.mark.integration

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
 
-from reproduce.common.names import ALGORITHM_NAMES, in_order
+from reproduce.common.names import ALGORITHM_NAMES, algorithm_name, in_order
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def algorithm_styles(algorithms: Iterable[str]) -> dict[str, AlgorithmStyle]:
             styles[algorithm] = ALGORITHMS[algorithm]
             continue
         styles[algorithm] = AlgorithmStyle(
-            algorithm,
+            algorithm_name(algorithm),
             _OTHER_COLOURS[others % len(_OTHER_COLOURS)],
             _OTHER_MARKERS[others % len(_OTHER_MARKERS)],
         )

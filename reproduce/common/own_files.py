@@ -5,7 +5,7 @@ Readers of results look here for labels; Hydra, which composes the same files, i
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,18 @@ def label(group: str, name: str) -> str | None:
     """Return what a reader sees for a name in a group, where the user's file says so."""
     labels = (one.get("label") for one in described(group).values() if one.get("name") == name)
     return next((found for found in labels if isinstance(found, str)), None)
+
+
+def check_labels(group: str, known: Collection[str]) -> None:
+    """Refuse labels in a group that a reader would take for another's, or one of those `known`."""
+    shown = {one.get("name"): one.get("label") for one in described(group).values()}
+    labels = [text for text in shown.values() if isinstance(text, str)]
+    for text in labels:
+        if text in known or labels.count(text) > 1:
+            raise UserError(
+                f"The label {text!r} of a file in {group}/ is another one's name as well; give "
+                "each its own."
+            )
 
 
 @functools.cache

@@ -10,8 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from reproduce.common import own_files
 from reproduce.common.checks import one_of
 from reproduce.common.errors import UserError
+from reproduce.common.names import ALGORITHM_NAMES, DATASET_NAMES
 from reproduce.config.overrides import CONF as CONF
 from reproduce.config.overrides import check_overrides, compose_unchecked
 from reproduce.config.schema import checked, setting
@@ -27,6 +29,8 @@ def compose_config(overrides: Sequence[str], primary: str = "train") -> DictConf
 
 def cell_from(config: DictConfig) -> Cell:
     """Return the cell that `config` describes, all interpolations resolved."""
+    own_files.check_labels("algorithm", ALGORITHM_NAMES.values())
+    own_files.check_labels("data", DATASET_NAMES.values())
     reading = _reading(config.data)  # first: other settings are looked up by the data set's name
     if not isinstance(config.algorithm, DictConfig):
         raise UserError("The algorithm's file is no mapping; docs/add-a-method.md has an example.")

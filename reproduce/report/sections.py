@@ -221,7 +221,8 @@ def _committed(results: Path, path: Path) -> str:
 
 def _made(figure: str, name: str, member: dict[str, Any]) -> list[str]:
     cell, git = member["cell"], member["git"]
-    title = f"{dataset_name(cell['dataset'])} N_z = {cell['n_latent']} {cell['algorithm']}"
+    named = dataset_name(cell["dataset"]), algorithm_name(cell["algorithm"])
+    title = f"{named[0]} N_z = {cell['n_latent']} {named[1]}"
     return [
         figure,
         f"{title} ({name.rpartition('-')[2]})",

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 
 from reproduce.common.errors import UserError
 from reproduce.common.lightning import Logger
+from reproduce.common.names import algorithm_name, dataset_name
 from reproduce.store.cell import Cell
 
 Mode = Literal["online", "offline"]
@@ -55,7 +56,8 @@ class RunIdentity:
         """The run of one member's training; `tags` come before those of every run."""
         return cls(
             id=f"{cell.id}-seed-{seed}",
-            name=f"{cell.title} seed {seed}",
+            name=f"{dataset_name(cell.dataset)} N_z={cell.n_latent} "
+            f"{algorithm_name(cell.algorithm)} seed {seed}",
             group=cell.id,
             tags=(*tags, cell.dataset, cell.algorithm),
             config={**cell.as_dict(), "seed": seed},

@@ -240,6 +240,7 @@ def pickled(array):
         ({"scale": -1}, "data.scale in data/toy.yaml must be a number greater than zero"),
         ({"train": 3}, "data.train in data/toy.yaml must be a name"),
         ({"label": "$x$"}, "without dollar signs"),
+        ({"label": "MNIST"}, "label 'MNIST' of a file in data/ is another one's name"),
     ],
 )
 def test_mistakes_in_its_file_are_a_sentence(toy, changes, said):

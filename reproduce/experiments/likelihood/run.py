@@ -249,7 +249,7 @@ def _few_iterations(jobs: Sequence[Job]) -> list[str]:
         and last_mark(job) // block_samples(job.cell) < FEW_ITERATIONS
     ]
     return [
-        f"{cell.algorithm.upper()} at N_train = {cell.n_train:,} has made {iterations} iterations "
-        "here, which proves nothing about it."
+        f"{algorithm_name(cell.algorithm)} at N_train = {cell.n_train:,} has made {iterations} "
+        "iterations here, which proves nothing about it."
         for cell, iterations in few
     ]
