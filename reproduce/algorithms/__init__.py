@@ -1,1 +1,1 @@
-"""The base class of all methods; AEVB; Adagrad; compiled steps and CUDA graphs."""
+"""The base class of all methods; AEVB; full VB; Adagrad; compiled steps and CUDA graphs."""

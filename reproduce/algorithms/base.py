@@ -5,7 +5,7 @@ curves show (`bound`). The base does the rest: random streams, minibatches, Adag
 and weight prior, the running mean of the training bound, and evaluation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
@@ -335,12 +335,28 @@ class Algorithm(pl.LightningModule):
         """Mean bound (L = 1) over all test or the first 10,000 training images, in nats."""
         images = self.test_images if split == "test" else self.train_images
         images = images[:EVALUATED_TRAINING_IMAGES] if split == "train" else images
+        return self.mean_bound(images, split, self.bound)
+
+    def mean_bound(
+        self, images: Tensor, purpose: str, bound_of: Callable[[Tensor, Tensor], Tensor]
+    ) -> Float[Tensor, " member"]:
+        """Mean over `images` of what `bound_of` finds, in nats.
+
+        Parameters
+        ----------
+        images
+            As bytes, (image, pixel).
+        purpose
+            Names the noise, with the seed and the samples seen.
+        bound_of
+            From x (member, batch, pixel) and noise (member, 1, batch, latent) to (member, batch).
+        """
         samples = int(self.samples_seen[0])
         total = torch.zeros(len(self.seeds), dtype=torch.float64, device=self.device)
         for number, batch in enumerate(images.split(EVALUATION_BATCH)):
             shape = (1, len(batch), self.model.n_latent)
             noise = [
-                self._random("normal", shape, seed, "evaluate", split, samples, number)
+                self._random("normal", shape, seed, "evaluate", purpose, samples, number)
                 for seed in self.seeds
             ]
             # On the CPU, products of odd sizes round differently in stacks of different sizes.
@@ -348,7 +364,7 @@ class Algorithm(pl.LightningModule):
             padding = (0, 0, 0, -len(batch) % 100)
             x = functional.pad(batch.float() * self.image_scale, padding)  # not in place: a view
             x = x.expand(len(self.seeds), -1, -1)
-            bound = self.bound(x, functional.pad(torch.stack(noise), padding))
+            bound = bound_of(x, functional.pad(torch.stack(noise), padding))
             bound = self.checked("bound", bound, image=x.shape[1])
             total += bound[:, : len(batch)].double().sum(1)
         return total / len(images)

@@ -25,7 +25,14 @@ DATASET_NAMES = {
 }
 PAPER_DATASETS = ("mnist", "freyface")
 """The others stand in for them, or are the user's own."""
-ALGORITHM_NAMES = {"aevb": "AEVB", "wake_sleep": "Wake-Sleep", "mcem": "MCEM"}
+ALGORITHM_NAMES = {
+    "aevb": "AEVB",
+    "wake_sleep": "Wake-Sleep",
+    "mcem": "MCEM",
+    "full_vb": "Full VB",
+}
+PAPER_ALGORITHMS = ("aevb", "wake_sleep", "mcem")
+"""Those of its figures."""
 
 
 def dataset_name(dataset: str) -> str:

@@ -57,6 +57,7 @@ SETTINGS: Mapping[str, Check] = {
     "algorithm.warmup_steps": _zero_or_more,
     "algorithm.n_samples": whole_number,
     "algorithm.sgvb": _choice("reproduce.models.bounds.BOUNDS"),
+    "algorithm.initial_std": number,
     "algorithm.clip_dreams": yes_or_no,
     "algorithm.n_leapfrog": whole_number,
     "algorithm.n_updates": whole_number,

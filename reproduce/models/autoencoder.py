@@ -1,6 +1,8 @@
 """The variational auto-encoder: an encoder and a decoder (Kingma & Welling 2013, section 3)."""
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
 
 from reproduce.models.decoders import Decoder
 from reproduce.models.encoder import GaussianEncoder
@@ -23,6 +25,10 @@ class Autoencoder(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.n_latent = n_latent
+
+    def forward(self, function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+        """Return `function(self, *arguments)`; `functional_call` does so with other weights."""
+        return function(self, *arguments)
 
     @property
     def n_members(self) -> int:

@@ -23,7 +23,9 @@ from reproduce.store.cell import Cell
 Mode = Literal["online", "offline"]
 MODES = ("online", "offline", "off")
 BOUNDS = ("train", "test", "train_running")
-"""The curves that show the variational bound; others describe Markov chains."""
+"""The curves that show the variational bound."""
+FULL_BOUND = "full_bound"
+"""Full VB's bound on log p(X); what is left describes Markov chains."""
 
 LEAST_FREE = 64 * 1024
 """Bytes of free space with which the end of an offline run can be written."""
@@ -75,7 +77,7 @@ def check_trial(tracking: Mapping[str, Any], n_members: int) -> None:
 
 def metric_name(split: str) -> str:
     """Return the metric that a curve of the store is logged as."""
-    return f"{'bound' if split in BOUNDS else 'chains'}/{split}"
+    return f"{'bound' if split in (*BOUNDS, FULL_BOUND) else 'chains'}/{split}"
 
 
 class CurveRun:

@@ -9,10 +9,10 @@ from reproduce.data.images import ImageData
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 from reproduce.models.random_streams import generator
 
-BOTH = pytest.mark.parametrize("name", ["aevb", "wake_sleep"])
+EVERY = pytest.mark.parametrize("name", ["aevb", "wake_sleep", "full_vb"])
 
 
-@BOTH
+@EVERY
 @pytest.mark.parametrize(
     ("decoder", "pixels", "hidden", "latent", "test_images"),
     [
@@ -50,7 +50,7 @@ def test_a_member_of_a_stack_equals_the_same_seed_alone(
     assert not torch.equal(parameters(stack, member=0), parameters(stack, member=2))
 
 
-@BOTH
+@EVERY
 def test_how_blocks_are_chunked_changes_nothing(name, images):
     one, other = algorithm(name, images), algorithm(name, images)
     one.training_step(range(0, 5), 0)
@@ -61,7 +61,7 @@ def test_how_blocks_are_chunked_changes_nothing(name, images):
     assert one.samples_seen.tolist() == other.samples_seen.tolist() == [5 * BLOCK_STEPS * 20] * 2
 
 
-@BOTH
+@EVERY
 def test_nothing_moves_during_warm_up(name, images):
     built = algorithm(name, images, warmup_steps=BLOCK_STEPS)
     before = parameters(built)
@@ -218,7 +218,7 @@ def test_streams_depend_on_every_part_of_their_name():
             assert not torch.equal(draws[i], draws[j])
 
 
-@BOTH
+@EVERY
 def test_a_member_that_diverges_leaves_the_others_alone(name, images):
     built, healthy = algorithm(name, images), algorithm(name, images)
     with torch.no_grad():

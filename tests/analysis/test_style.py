@@ -34,6 +34,7 @@ def test_further_algorithms_get_styles_of_their_own_whatever_the_order():
     assert list(styles) == ["aevb", "wake_sleep", *names]
     assert len({(look.colour, look.marker) for look in styles.values()}) == 10
     assert styles == style.algorithm_styles(["aevb", *reversed(names), "wake_sleep", "aevb"])
+    assert style.algorithm_styles(["full_vb"])["full_vb"].name == "Full VB"
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,13 @@ def test_a_method_that_is_wrong_is_found_by_the_check_that_is_for_it(title, what
 @pytest.mark.parametrize("title", [title for title in CHECKS if title != "compiled"])
 @pytest.mark.parametrize(
     "name",
-    ["mine", *(pytest.param(n, marks=pytest.mark.integration) for n in ("wake_sleep", "mcem"))],
+    [
+        "mine",
+        *(
+            pytest.param(name, marks=pytest.mark.integration)
+            for name in ("wake_sleep", "mcem", "full_vb")
+        ),
+    ],
 )
 def test_nothing_is_wrong_with_a_method_that_is_right(title, name, mine):
     its = mine(step(RIGHT))[1] if name == "mine" else subject(name)

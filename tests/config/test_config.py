@@ -50,7 +50,8 @@ def test_every_combination_composes_and_builds(algorithm, dataset, decoder):
     built = build(cell, images.first(100), seeds=(0,))
     assert type(built).__module__.startswith(("reproduce.", "baselines."))
     assert built.model.n_latent == 10
-    assert built.step_size == config.compose_config([]).settings.step_size[dataset][algorithm]
+    of = "aevb" if algorithm == "full_vb" else algorithm
+    assert built.step_size == config.compose_config([]).settings.step_size[dataset][of]
 
 
 @pytest.mark.integration
@@ -211,6 +212,7 @@ def test_an_argument_with_a_default_may_be_added():
             "algorithm=mcem algorithm.target_acceptance=1",
             "algorithm.target_acceptance must lie between 0 and 1, not 1",
         ),
+        ("algorithm=full_vb algorithm.initial_std=0", "initial_std must be a number greater than"),
         ("model.init.scheme=some", "model.init.scheme cannot be 'some'; choose one of: normal"),
         (
             "algorithm=wake_sleep +algorithm.clip_dreams=no",

@@ -4,13 +4,14 @@ import torch
 
 from baselines.wake_sleep import WakeSleep
 from reproduce.algorithms.aevb import AEVB
+from reproduce.algorithms.full_vb import FullVB
 from reproduce.models import kernels
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.decoders import BernoulliDecoder
 from reproduce.models.encoder import GaussianEncoder
 from reproduce.models.initialisation import initialise
 
-ALGORITHMS = {"aevb": AEVB, "wake_sleep": WakeSleep}
+ALGORITHMS = {"aevb": AEVB, "wake_sleep": WakeSleep, "full_vb": FullVB}
 
 
 def autoencoder(seeds=(0, 1), pixels=12, hidden=7, latent=3, decoder=BernoulliDecoder, std=0.3):

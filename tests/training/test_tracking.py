@@ -63,6 +63,14 @@ def test_a_continued_run_is_logged_in_full_and_nothing_twice(tmp_path):
     assert history(offline_runs(tmp_path)[0]) == as_rows(curve)
 
 
+@pytest.mark.parametrize(
+    ("group", "split"),
+    [("bound", "train_running"), ("bound", "full_bound"), ("chains", "acceptance_rate")],
+)
+def test_a_metric_says_whether_it_is_a_bound(group, split):
+    assert tracking.metric_name(split) == f"{group}/{split}"
+
+
 @pytest.mark.integration
 def test_a_run_of_a_figure_carries_its_tag(tmp_path):
     given = ["budget=smoke", "figure=samples", f"results={tmp_path}"]

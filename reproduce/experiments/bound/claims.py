@@ -11,7 +11,7 @@ import pandas as pd
 from reproduce.analysis.comparison import FIGURE2_SPLITS
 from reproduce.analysis.curves import by_place, value_at
 from reproduce.analysis.published import load_published
-from reproduce.common.names import ALGORITHM_NAMES, algorithm_name, dataset_name
+from reproduce.common.names import PAPER_ALGORITHMS, algorithm_name, dataset_name
 from reproduce.experiments.claims.evidence import Evidence
 from reproduce.experiments.claims.finding import Effect, Finding, Place, judge
 from reproduce.experiments.claims.places import BEGUN, SAME, compared, furthest_of, lacking
@@ -35,7 +35,7 @@ def better_bound(evidence: Evidence) -> Iterator[Finding]:
 
 def own_methods(evidence: Evidence) -> Iterator[Finding]:
     """Any other algorithm in the figure, against AEVB."""
-    for own in sorted(set(evidence.bounds["algorithm"]) - set(ALGORITHM_NAMES)):
+    for own in sorted(set(evidence.bounds["algorithm"]) - set(PAPER_ALGORITHMS)):
         algorithms = (own, "aevb")
         for found in (
             *_faster("own-a", evidence.bounds, algorithms),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from reproduce.common.errors import UserError
 from reproduce.common.files import read_table
-from reproduce.common.names import ALGORITHM_NAMES, CURVES, PANEL, PAPER_DATASETS, dataset_name
+from reproduce.common.names import CURVES, PANEL, PAPER_ALGORITHMS, PAPER_DATASETS, dataset_name
 from reproduce.common.provenance import REPOSITORY
 
 FIGURES = ("figure1", "figure2")
@@ -124,7 +124,7 @@ def _rank(curves: pd.DataFrame) -> tuple[bool, float, float]:
     """
     cells = curves.groupby([*PANEL, "algorithm"], as_index=False)["samples"].max()
     papers_data = cells["dataset"].isin(PAPER_DATASETS)
-    of_paper = cells["algorithm"].isin(list(ALGORITHM_NAMES)) & (papers_data | ~papers_data.any())
+    of_paper = cells["algorithm"].isin(PAPER_ALGORITHMS) & (papers_data | ~papers_data.any())
     far = cells["samples"]
     return bool(papers_data.any()), float(far[of_paper].sum()), float(far.sum())
 
