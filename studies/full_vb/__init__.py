@@ -1,0 +1,1 @@
+"""Does a posterior over the decoder's weights (Appendix F) keep AEVB from overfitting?"""
