@@ -46,7 +46,7 @@ def row(dataset: str, n_latent: int, algorithm: str) -> list[str]:
     """Measure one cell."""
     settings = [f"data={dataset}", f"model.n_latent={n_latent}", f"algorithm={algorithm}"]
     job = config.job_from(config.compose_config(settings))
-    images = data.load(dataset, job.data_dir, job.cell.split).first(job.cell.n_train)
+    images = data.load(dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
     plain, compiled = (build(job.cell, images, (0,)).without_trainer() for _ in range(2))
     compiled.compile_steps(job.threads)
     (_, slow), (once, fast) = measure(plain), measure(compiled)

@@ -137,15 +137,15 @@ def _number(value: Any) -> Any:
 def _settings(cell: Cell) -> dict[str, Any]:
     """A cell's settings by dotted name, as `reproduce train` takes them."""
     algorithm = identity.placed(cell.settings["algorithm"], "algorithm")
-    split = {} if cell.split is None else {"split": cell.split}
-    data = {"n_train": cell.n_train, **split}
+    read = {"split": cell.reading} if isinstance(cell.reading, str) else cell.reading or {}
+    data = {"n_train": cell.n_train, **read}
     return _leaves({"algorithm": algorithm, "model": cell.settings["model"], "data": data})
 
 
 def _changed(cell: Cell) -> list[str]:
     """The settings that differ from the default, or from `settings=text` where fewer do.
 
-    Of an algorithm that conf/ does not have, all settings are named.
+    Of an algorithm or a data set that conf/ does not have, all settings are named.
     """
     ours = _settings(cell)
     before = _default(cell, "text")  # a setting that is not hashed is as the text has it
@@ -160,9 +160,14 @@ def _changed(cell: Cell) -> list[str]:
 
 def _default(cell: Cell, settings: str) -> dict[str, Any]:
     """The settings that a cell's data set and algorithm have where none is given."""
-    known = cell.algorithm in groups()["algorithm"]
-    plain = _composed(cell.dataset, cell.algorithm if known else "aevb", settings)
-    return {k: v for k, v in plain.items() if known or not k.startswith("algorithm.")}
+    sections = {"data": cell.dataset, "algorithm": cell.algorithm}
+    known = {section: name in groups()[section] for section, name in sections.items()}
+    plain = _composed(
+        cell.dataset if known["data"] else "mnist",
+        cell.algorithm if known["algorithm"] else "aevb",
+        settings,
+    )
+    return {k: v for k, v in plain.items() if known.get(k.partition(".")[0], True)}
 
 
 @cache  # composing takes half a second

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_a_method_of_the_users_is_listed_without_its_folder(tmp_path, capsys):
     assert "algorithm.n_samples=3" in run["settings"]
     assert not any(one.startswith("model.") for one in run["settings"])
     assert run["members"] == []
+
+
+def test_data_of_the_users_are_listed_without_their_folder(tmp_path, capsys):
+    composed = config.cell_from(config.compose_config(["data=digits", "algorithm=aevb"]))
+    own = {"image_shape": [8, 8], "n_test": 100, "scale": None, "split_seed": 0}
+    settings = {k: v for k, v in composed.settings.items() if k != "split"} | {"data": own}
+    Store(tmp_path / "runs").write_cell(replace(composed, dataset="fashion", settings=settings))
+    (row,) = json.loads(printed(capsys, runs.list_command, f"results={tmp_path}", "--json"))
+    assert row["id"].startswith("fashion-aevb-")
+    said = ["data.image_shape=[8,8]", "data.n_test=100", "data.split_seed=0"]
+    assert set(said) <= set(row["settings"])
 
 
 def test_one_damaged_run_leaves_the_others_listed(trained, tmp_path, capsys):
