@@ -91,7 +91,7 @@ def speed_targets() -> str:
 
 def processes() -> str:
     """Four seeds of ours beside two processes of the peers that a user starts by hand."""
-    rows = [["two processes of one thread", "`compile=true`", "default"]]
+    rows = [["two processes of one thread", "`compile=true`", "plain"]]
     for peer, title in (("lightning", "× two Lightning processes"), ("jax", "× two JAX processes")):
         times = [
             _speed(ours) / _speed(f"{peer}_processes") for ours in ("ours_4_compiled", "ours_4")

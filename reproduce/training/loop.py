@@ -41,7 +41,7 @@ LONGEST_CHUNK = {"cpu": 10_000, "cuda": 200_000}
 """Samples a member in one call by Lightning, by kind of device: a second of training or less."""
 CHECKPOINT_SECONDS = 60.0
 COMPILING_PAYS = 1_000_000
-"""Samples a seed from which compiling pays: it saves what it costs after 0.2e6 to 1.4e6 samples of
+"""Samples a seed from which compiling pays: it saves what it costs after 0.2e6 to 1.6e6 samples of
 a cell's seeds together (docs/speed.md)."""
 LOST = -1e9
 """Nats below which a mean bound has diverged: it begins near -10^3, and nothing has come back."""
