@@ -145,8 +145,8 @@ WRONG_ANYWHERE = {
     "model.init.std=-1": "model.init.std must be a number of zero or more, not -1.",
 }
 WRONG_FOR_A_CELL = {
-    "algorithm=aebv": "Unknown algorithm 'aebv'; choose one of: aevb, mcem, wake_sleep.",
-    "algorithm=[aevb,wake_sleep]": "choose one of: aevb, mcem, wake_sleep.",
+    "algorithm=aebv": "Unknown algorithm 'aebv'; choose one of: aevb, full_vb, mcem, wake_sleep.",
+    "algorithm=[aevb,wake_sleep]": "choose one of: aevb, full_vb, mcem, wake_sleep.",
     "data=mnst": "choose one of: digits, digits_continuous, freyface, mnist.",
     "model.n_latent=0": "model.n_latent must be a whole number greater than zero, not 0.",
     "model.n_latent=-3": "not -3.",
@@ -169,7 +169,7 @@ WRONG_FOR_A_FIGURE = {
     "model.n_latent=3": "A figure sets data, algorithm and model.n_latent",
     "figure=figure9": "Unknown figure 'figure9'; choose one of: figure1, figure2, manifolds,",
     "figure.budgets.smoke.panels=mine": "figure.budgets.smoke.panels must be a list such as",
-    "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, mcem,",
+    "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, full_vb, mcem,",
     "figure.algorithms=aevb": "figure.algorithms must be a list such as [aevb,wake_sleep]",
     f"{PANELS}[]": "must be a list such as",
     f"{PANELS}[{{data:digits}}]": "must be a list such as",
