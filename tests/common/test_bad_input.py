@@ -169,7 +169,7 @@ WRONG_FOR_A_FIGURE = {
     "model.n_latent=3": "A figure sets data, algorithm and model.n_latent",
     "figure=figure9": "Unknown figure 'figure9'; choose one of: figure1, figure2, manifolds,",
     "figure.budgets.smoke.panels=mine": "figure.budgets.smoke.panels must be a list such as",
-    "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, full_vb, mcem,",
+    "figure.algorithms=[aevb,aebv]": "Unknown algorithm 'aebv'; choose one of: aevb, full_vb,",
     "figure.algorithms=aevb": "figure.algorithms must be a list such as [aevb,wake_sleep]",
     f"{PANELS}[]": "must be a list such as",
     f"{PANELS}[{{data:digits}}]": "must be a list such as",
