@@ -40,8 +40,8 @@ def build(dimensions: pd.DataFrame) -> Figure:
             ax.plot(mine["rank"], mine["kl"], look.marker, linestyle="-", color=look.colour,
                     markersize=2.6, linewidth=0.9, alpha=0.85)  # fmt: skip
         ax.set_title(
-            f"{dataset_name(dataset)}, $N_z$={n_latent}, N={n_train:,}\n"
-            f"after {short_number(samples)} samples",
+            f"{dataset_name(dataset)}, $N_z$={n_latent}\n"
+            f"N={n_train:,}, after {short_number(samples)} samples",
             size=7.5,
         )
         ax.set_ylim(bottom=min(0.0, -0.03 * float(here["kl"].max())))

@@ -115,3 +115,15 @@ def test_nothing_trained_is_one_sentence(tmp_path):
         diagnostics.main([f"results={tmp_path}"])
     with pytest.raises(UserError, match="Usage"):
         diagnostics.main(["a", "b", "c"])
+
+
+def test_the_longest_titles_fit_into_the_picture():
+    dimensions = pd.DataFrame(
+        {"dataset": ["digits", "digits_continuous"], "n_latent": 10, "n_train": 1_500,
+         "algorithm": "aevb", "seed": 0, "samples": 200_000, "id": "one", "rank": 1, "kl": 1.0}
+    )  # fmt: skip
+    figure = latent.build(dimensions)
+    assert len(figure.axes) == 2
+    for ax in figure.axes:
+        box = ax.title.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
