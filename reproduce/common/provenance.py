@@ -6,7 +6,7 @@ import runpy
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import distribution, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def provenance() -> dict[str, Any]:
             "dirty": None if edits is None else edits != "",
         },
         # torch's own version tells the build, as in 2.13.0+cu130; its package's may not.
-        "packages": {name: version(name) for name in PACKAGES} | {"torch": _torch_version()},
+        "packages": {name: _version(name) for name in PACKAGES} | {"torch": _torch_version()},
         "python": platform.python_version(),
         "machine": {
             "processor": _processor(),
@@ -52,6 +52,13 @@ def provenance() -> dict[str, Any]:
             "rounding": {name: os.environ[name] for name in ROUNDING if os.environ.get(name)},
         },
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # one that training does without, such as wandb
+        return None
 
 
 def _torch_version() -> str:

@@ -13,8 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-import pooch
-import requests
 from tqdm import tqdm
 
 from reproduce.common.errors import UserError
@@ -116,6 +114,8 @@ def ways_to_get(missing: Iterable[DataUnavailable]) -> str:
 
 def cache_folder() -> Path:
     """Return the folder that keeps downloads when the user gives none (it may not exist yet)."""
+    import pooch  # not needed for files in a folder of the user's
+
     return Path(pooch.os_cache("aevb-reproduction")).expanduser()
 
 
@@ -152,10 +152,12 @@ def locate(title: str, files: Sequence[DataFile], data_dir: Path | None) -> list
     DataUnavailable
         Where a file could be neither found nor fetched.
     """
+    places = [] if data_dir is None else [("DATA_DIR", data_dir)]
+    own = [found for file in files if (found := _find(file, places)) is not None]
+    if len(own) == len(files):
+        return own
     cache = cache_folder()
-    places = [("cache", cache)]
-    if data_dir is not None:
-        places.insert(0, ("DATA_DIR", data_dir))
+    places.append(("cache", cache))
     # All local copies first, so that a damaged one is reported before any download starts.
     found = {file: _find(file, places) for file in files}
     tried = [f"{name} ({folder}): not there{instead(folder)}" for name, folder in places]
@@ -232,6 +234,9 @@ def _fetch(file: DataFile, folder: Path, tried: list[str]) -> Found | None:
 
 def _download(url: str, path: Path, label: str) -> None:
     """Write the answer of `url` to `path`; raise `ContentError` where the network fails."""
+    import pooch
+    import requests
+
     # tqdm is silent where the output is no terminal (disable=None). Pooch ignores a bar whose
     # total is 0, so it starts at 1; the true size replaces it.
     with tqdm(total=1, desc=label, unit="B", unit_scale=True, leave=False, disable=None) as bar:
@@ -247,7 +252,9 @@ def _download(url: str, path: Path, label: str) -> None:
             raise ContentError(_network_reason(error)) from error
 
 
-def _network_reason(error: requests.RequestException) -> str:
+def _network_reason(error: Exception) -> str:
+    import requests
+
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):

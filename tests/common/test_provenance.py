@@ -13,6 +13,12 @@ def test_packages_name_the_build_of_torch():
     assert provenance()["packages"]["torch"] == torch.__version__
 
 
+def test_a_package_that_is_not_there_has_no_version(monkeypatch):
+    monkeypatch.setattr(module, "PACKAGES", ("torch", "no-such-package"))
+    found = provenance.__wrapped__()["packages"]
+    assert found == {"torch": torch.__version__, "no-such-package": None}
+
+
 def test_new_results_are_no_edits_of_the_code(monkeypatch, tmp_path):
     def git(*arguments):
         subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True)
