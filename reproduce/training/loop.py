@@ -69,11 +69,12 @@ class Member:
             self.sessions.append({"from": samples, "to": samples, **by})
 
 
-def train(job: Job, report: Report) -> dict[int, int]:
+def train(job: Job, report: Report, until: float = math.inf) -> dict[int, int]:
     """Train what is missing of `job`; return where members diverged, {seed: samples}.
 
     Finished members are skipped, the others continue from their checkpoints. `report` is called
-    with ("advance", samples summed over members) and ("message", text).
+    with ("advance", samples summed over members) and ("message", text). `until`, on the clock of
+    `time.monotonic`, is when to stop: with checkpoints, after the chunk that is being trained.
     """
     store = Store(job.store)
     prepare(job.threads)
@@ -90,7 +91,8 @@ def train(job: Job, report: Report) -> dict[int, int]:
             report("advance", start * len(seeds))
             most = most_stacked(job, len(seeds))
             for first in range(0, len(seeds), most):
-                _train_stack(store, job, seeds[first : first + most], start, report)
+                if time.monotonic() < until:
+                    _train_stack(store, job, seeds[first : first + most], start, report, until)
     found = {seed: store.manifest(job.cell, seed).get("diverged_at") for seed in job.seeds}
     return {seed: samples for seed, samples in found.items() if samples is not None}
 
@@ -176,7 +178,9 @@ def _progress(store: Store, cell: Cell, seed: int) -> int:
     return int(read_checkpoint(store, cell, seed)["state_dict"]["samples_seen"][0])
 
 
-def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: Report) -> None:
+def _train_stack(
+    store: Store, job: Job, seeds: list[int], start: int, report: Report, until: float
+) -> None:
     """Train members that are equally far, as one stack."""
     device = choose_device(job.device)
     images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
@@ -204,7 +208,7 @@ def _train_stack(store: Store, job: Job, seeds: list[int], start: int, report: R
     for member in members:
         plain = {key: _plain(value) for key, value in made_by.items()}
         member.continues(start, {**plain, "compiled": algorithm.is_compiled})
-    recorder = Recorder(store, job, images, seeds, members, report)
+    recorder = Recorder(store, job, images, seeds, members, report, until)
     block = algorithm.block_samples
     stops = marks(job.samples, block, job.snapshots)
     chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK[device.type] // block))
@@ -242,9 +246,10 @@ class Recorder(pl.Callback):
         seeds: Sequence[int],
         members: list[Member],
         report: Report,
+        until: float = math.inf,
     ) -> None:
         self.store, self.job, self.seeds, self.members = store, job, tuple(seeds), members
-        self.report = report
+        self.report, self.until = report, until
         self.images = images
         self.marks: frozenset[int] = frozenset()
         self.snapshots: frozenset[int] = frozenset()
@@ -280,13 +285,14 @@ class Recorder(pl.Callback):
             }
             write_snapshots(self.store, self.job.cell, going, samples, algorithm.model)
         none_left = all(member.diverged_at is not None for member in self.members)
-        due = samples in self.marks or time.monotonic() - self.saved > CHECKPOINT_SECONDS
-        if due or none_left:
+        now = time.monotonic()
+        ends = none_left or now > self.until
+        if ends or samples in self.marks or now - self.saved > CHECKPOINT_SECONDS:
             trainer.save_checkpoint(self.store.folder(self.job.cell))
             self.publish(algorithm)
             self.saved = time.monotonic()
         self.report("advance", len(batch) * algorithm.block_samples * len(self.seeds))
-        if none_left:
+        if ends:
             trainer.should_stop = True
 
     def on_save_checkpoint(

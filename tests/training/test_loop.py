@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -120,6 +121,24 @@ def test_interrupted_training_continues_to_the_same_numbers(
         train(this, crash)
     pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
     assert list(snapshots_of(Store(this.store), this.cell).values()) == [[0, 1]] * 3
+
+
+def test_training_that_stops_in_time_continues_to_the_same_numbers(
+    uninterrupted, tmp_path, monkeypatch
+):
+    algorithm, expected = uninterrupted
+    this = job(tmp_path, algorithm)
+    store = Store(this.store)
+    monkeypatch.setattr(training, "LONGEST_CHUNK", {"cpu": 5_000})  # so that it stops off a mark
+    train(this, silent, until=time.monotonic() - 1)
+    assert store.trained_seeds(this.cell) == []
+    clock = iter([0.0] * 4 + [2.0] * 100)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    train(this, silent, until=1.0)
+    monkeypatch.undo()
+    reached = [store.manifest(this.cell, seed)["samples"] for seed in this.seeds]
+    assert set(reached) <= set(range(1, SAMPLES)) - set(MARKS[algorithm])
+    pd.testing.assert_frame_equal(finished(this), expected, check_exact=True)
 
 
 @pytest.mark.parametrize("write", [0, 1, 2, 3])
