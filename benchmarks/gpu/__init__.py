@@ -1,1 +1,1 @@
-"""The GPU run: speed, agreement with the CPU, and cells at the `paper` budget."""
+"""The GPU run: checks, speed, and cells of experiment 1 at the `paper` budget, in ten minutes."""

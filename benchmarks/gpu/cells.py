@@ -1,88 +1,102 @@
-"""Cells of both experiments at the `paper` budget, whole cells at a time while time lasts."""
+"""Cells of experiment 1, one after another until the time is over; the last can be continued."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-
-from benchmarks.peers.workload import N_HIDDEN, N_PIXELS
+from benchmarks.gpu.checks import Step
+from benchmarks.gpu.sizes import COMMITTED, Run
+from reproduce.common import cli
 from reproduce.common.checks import quoted
-from reproduce.experiments import figure
+from reproduce.common.errors import UserError
 from reproduce.experiments.plan import make_plan
 from reproduce.store import exchange
 from reproduce.store.store import Store
-from reproduce.training import pool
 from reproduce.training.job import Job
+from reproduce.training.loop import as_interrupts, train
 
 
-def paper_cells(
-    deadline: float, speed: float, settings: Sequence[str], into: Path, terminal: Console
-) -> dict[str, list[str]]:
-    """Train cells of both figures at the `paper` budget while the time suffices; export each.
+def cells(run: Run, seeds: int, compiled: bool, until: float) -> Iterator[Step]:
+    """What is trained, by the id of its cell, until `until` on the clock of `time.monotonic`.
 
-    Parameters
-    ----------
-    deadline
-        When to begin no further cell, on the clock of `time.monotonic`.
-    speed
-        Samples/s of 784-500-20; other cells are taken to cost what their widths say, and after
-        the first one of an algorithm what was measured on its last.
-    settings
-        Overrides that say where the data are and how to train.
-    into, terminal
-        Where finished cells are exported to, and where progress goes.
-
-    Returns
-    -------
-    dict[str, list[str]]
-        Names of the cells `done` and `missing`.
+    The store lies in the output folder, so that a kill loses a minute of training at most.
     """
-    common = ["budget=paper", "data.fallback=error", *settings]
-    jobs = [
+    planned = jobs(run, seeds, compiled)
+    until = min(until, time.monotonic() + run.train_seconds)
+    for job in planned:
+        if time.monotonic() < until:
+            yield job.cell.id, partial(one_cell, job, until, run.output / "cells")
+
+
+def jobs(run: Run, seeds: int, compiled: bool) -> list[Job]:
+    """The cells to train: not those whose curves are committed, the quickest first."""
+    plan = make_plan([
+        "figure=figure1", f"budget={run.budget}", f"seeds={seeds}", "data.fallback=error",
+        f"compile={str(compiled).lower()}", f"results={quoted(str(run.output))}", *run.overrides,
+    ], cli.console())  # fmt: skip
+    committed = Store(COMMITTED / "cells")
+    left = [
         job
-        for name in ("figure1", "figure2")
-        for job in make_plan([f"figure={name}", *common], terminal).jobs
+        for job in plan.jobs
+        if not all(committed.is_done(job.cell, seed, job.samples) for seed in job.seeds)
     ]
-    done, left = [], []
-    measured: dict[str, float] = {}
-    for job in sorted(jobs, key=_work):
-        store = Store(job.store)
-        known = all(store.is_done(job.cell, seed, job.samples) for seed in job.seeds)
-        rate = measured.get(job.cell.algorithm, speed)
-        if not known and time.monotonic() + _work(job) / rate > deadline:
-            left.append(job.cell.id)
-            continue
-        started = time.monotonic()
-        pool.run([job], 1, terminal)
-        if not known:
-            measured[job.cell.algorithm] = _work(job) / (time.monotonic() - started)
-        if job.snapshots:  # experiment 2: snapshots stay on this machine, estimates do not
-            figure.main([*common, *_estimates_of(job)])
-        exchange.export(job.store, into)
-        done.append(job.cell.id)
-    return {"done": done, "missing": left}
+    found = chosen(left, run.cells)
+    if run.samples:
+        found = [replace(job, samples=n) for job, n in zip(found, run.samples, strict=False)]
+    return found
 
 
-def _estimates_of(job: Job) -> list[str]:
-    """Overrides with which the figure command estimates log p(x) of one cell, and trains none."""
-    cell = job.cell
-    n_hidden = cell.settings["model"]["n_hidden"]
-    panel = (
-        f"{{data:{cell.dataset},n_latent:{cell.n_latent},n_train:{cell.n_train},"
-        f"n_hidden:{n_hidden},samples:{job.samples}}}"
+def chosen(left: Sequence[Job], beginnings: Sequence[str]) -> list[Job]:
+    """The jobs whose cells' ids begin so, in this order, and each the quickest first.
+
+    A GPU's time is that of launching steps, whatever the layers' widths.
+    """
+    order = sorted(
+        left,
+        key=lambda job: (
+            job.samples / job.cell.settings["algorithm"]["batch_size"],
+            job.cell.algorithm != "aevb",
+            job.cell.n_latent,
+        ),
     )
-    return [
-        "figure=figure2", "train=false", f"figure.algorithms=[{cell.algorithm}]",
-        f"figure.budgets.paper.panels=[{panel}]", f"figure.budgets.paper.seeds={len(job.seeds)}",
-        f"results={quoted(str(Path(job.store).parent))}",
-    ]  # fmt: skip
+    found: dict[str, Job] = {}
+    for beginning in beginnings:
+        fitting = {job.cell.id: job for job in order if job.cell.id.startswith(beginning)}
+        if not fitting:
+            raise UserError(f"--cells: no cell that is left to train begins with {beginning!r}.")
+        found |= {name: job for name, job in fitting.items() if name not in found}
+    return list(found.values()) if beginnings else order
 
 
-def _work(job: Job) -> float:
-    """Samples of 784-500-20 that would cost about what the job costs."""
-    n_pixels = 560 if job.cell.dataset == "freyface" else N_PIXELS
-    width = max(job.cell.widths) * n_pixels / (N_HIDDEN * N_PIXELS)
-    # A step is bound by launching its kernels where layers are small.
-    cost = max(width, 0.3) * (1.0 if job.cell.algorithm == "aevb" else 1.6)
-    return job.samples * len(job.seeds) * cost
+def one_cell(job: Job, until: float, exported: Path) -> dict[str, Any]:
+    """Train one cell; export it where it is finished. Return how far it came."""
+    started = time.monotonic()
+
+    def report(kind: str, payload: Any) -> None:
+        if kind == "message":
+            print(payload, flush=True)
+
+    with as_interrupts():
+        try:
+            train(job, report, until)
+        except UserError as error:
+            if not job.compiled:
+                raise
+            report("message", f"{error} It is trained without.")
+            train(replace(job, compiled=False), report, until)
+    store = Store(job.store)
+    finished = all(store.is_done(job.cell, seed, job.samples) for seed in job.seeds)
+    if finished:
+        exchange.export(job.store, exported)
+    curves = store.curves(job.cell, job.seeds, job.samples).groupby(["split", "seed"])["value"]
+    means = curves.last().groupby("split").mean()
+    return {
+        "finished": finished,
+        "seeds": len(job.seeds),
+        "samples": min(store.manifest(job.cell, seed).get("samples", 0) for seed in job.seeds),
+        "training_seconds": round(time.monotonic() - started, 1),
+        "mean_at_last_mark": {str(split): float(mean) for split, mean in means.items()},
+    }
