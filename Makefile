@@ -14,7 +14,7 @@ ABLATION ?= initial_scale
 SWEEP ?= algorithm=aevb,wake_sleep model.n_latent=2,5,10 data=digits
 LAUNCHER ?=
 RESULTS ?= results
-MINUTES ?= 25
+MINUTES ?= 10
 PIP_ARGS ?=
 # A Python that the packages support; set PYTHON=... to choose another.
 SUPPORTED := -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
@@ -100,7 +100,7 @@ $(PEERS): $(INSTALLED)
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,bench]'
 	@touch $@
 
-gpu: $(INSTALLED) ## On a GPU: speed, agreement with the CPU, then cells of the paper budget; MINUTES=25
+gpu: $(INSTALLED) ## On a GPU: checks, speed, then cells of the paper budget, in MINUTES=10; without .venv: python -m benchmarks.gpu
 	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(call quoted,$(value DATA_DIR))) $(ARGS)
 
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -121,4 +121,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/restored results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu results/gpu.json
+	rm -rf results/runs results/restored results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu

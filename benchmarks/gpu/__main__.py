@@ -11,10 +11,10 @@ import time
 STARTED = time.monotonic()  # importing what training needs takes seconds
 
 import argparse  # noqa: E402
-import importlib.util  # noqa: E402
 import math  # noqa: E402
 import multiprocessing  # noqa: E402
 import sys  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
 from multiprocessing import forkserver  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -39,15 +39,6 @@ def main() -> int:
     given = options.parse_args()
     if not (given.minutes > 0 and math.isfinite(given.minutes)):
         options.error("--minutes must be greater than zero")
-    if lacking := missing():
-        names = " ".join(lacking)
-        print(
-            f"error: this Python lacks {', '.join(lacking)}; where there is a network, "
-            f"`pip install --no-deps --target FOLDER -c constraints.txt {names}` puts them into a "
-            "folder, which PYTHONPATH=FOLDER names here.",
-            file=sys.stderr,
-        )
-        return 2
     # What the phases need is imported once, beside this process, which needs it too.
     multiprocessing.get_context("forkserver").set_forkserver_preload(["benchmarks.gpu.phases"])
     forkserver.ensure_running()
@@ -58,12 +49,22 @@ def main() -> int:
     return run_all(rehearsal(run) if given.rehearse else run, STARTED, 60 * given.minutes)
 
 
-def missing() -> list[str]:
-    """The packages that the run needs and this Python lacks."""
-    return [package for name, package in NEEDED.items() if importlib.util.find_spec(name) is None]
+def refusal() -> str | None:
+    """Name the packages that the run needs and this Python lacks; None where it has all."""
+    lacking = [package for name, package in NEEDED.items() if find_spec(name) is None]
+    if not lacking:
+        return None
+    return (
+        f"error: this Python lacks {', '.join(lacking)}; where there is a network, `pip install "
+        f"--no-deps --target FOLDER -c constraints.txt {' '.join(lacking)}` puts them into a "
+        "folder, which PYTHONPATH=FOLDER names here."
+    )
 
 
 if __name__ == "__main__":
+    if said := refusal():
+        print(said, file=sys.stderr)
+        sys.exit(2)
     from reproduce.common import cli
 
     cli.command(main)

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.gpu.checks import Step
 from benchmarks.gpu.sizes import COMMITTED, Run
+from reproduce.algorithms.base import Algorithm
 from reproduce.common import cli
 from reproduce.common.checks import quoted
 from reproduce.common.errors import UserError
@@ -19,16 +20,23 @@ from reproduce.training.job import Job
 from reproduce.training.loop import as_interrupts, train
 
 
-def cells(run: Run, seeds: int, compiled: bool, until: float) -> Iterator[Step]:
+def cells(run: Run, seeds: int, compiled: bool, graphs: bool, until: float) -> Iterator[Step]:
     """What is trained, by the id of its cell, until `until` on the clock of `time.monotonic`.
 
-    The store lies in the output folder, so that a kill loses a minute of training at most.
+    The store lies in the output folder, so that a kill loses a minute of training at most. Without
+    `graphs` no algorithm of this process captures its steps.
     """
+    if not graphs:
+        Algorithm._captures = _never
     planned = jobs(run, seeds, compiled)
     until = min(until, time.monotonic() + run.train_seconds)
     for job in planned:
         if time.monotonic() < until:
             yield job.cell.id, partial(one_cell, job, until, run.output / "cells")
+
+
+def _never(algorithm: Algorithm) -> bool:
+    return False
 
 
 def jobs(run: Run, seeds: int, compiled: bool) -> list[Job]:

@@ -47,9 +47,8 @@ def run_all(run: Run, started: float, seconds: float) -> int:
     for phase, share in ENDS.items():
         arguments: tuple[Any, ...] = ()
         if phase == "cells":
-            stack, compiled = choose(report["speed"])
-            report["cells_with"] = {"seeds": stack, "compiled": compiled}
-            arguments = (stack, compiled, started + TRAIN_UNTIL * seconds)
+            report["cells_with"] = training_as(run, report)
+            arguments = (*report["cells_with"].values(), started + TRAIN_UNTIL * seconds)
         report[phase] = {}
         for name, value in in_process(PHASES[phase], run, arguments, started + share * seconds):
             report[phase][name] = value
@@ -64,6 +63,17 @@ def run_all(run: Run, started: float, seconds: float) -> int:
     report["seconds"] = round(time.monotonic() - started, 1)
     write_json(path, report)
     return 0 if succeeded(run, report) else 1
+
+
+def training_as(run: Run, report: Report) -> dict[str, Any]:
+    """How cells are trained, by what was found: how many seeds, compiled or not, in graphs or not.
+
+    A CPU has no graphs that could disagree.
+    """
+    seeds, compiled = choose(report["speed"])
+    check = report["checks"].get("graphs_and_plain_steps")
+    graphs = run.device == "cpu" or (isinstance(check, dict) and check["agrees"])
+    return {"seeds": seeds, "compiled": compiled, "graphs": graphs}
 
 
 def succeeded(run: Run, report: Report) -> bool:

@@ -27,11 +27,11 @@ class Run:
         Of the checks and, without the data set, of the speed measurements. Blocks: compared.
     seconds, chunk, warm_up
         Of each speed measurement; the samples a member in a chunk; Lightning's steps before it.
-    curves, settings, panels, mark
-        Curves that were made on a CPU and are committed, their settings and data sets, and the
-        samples after which they are compared.
+    curves, settings, members, mark
+        Curves that were made on a CPU and are committed, their settings, how many seeds are trained
+        to compare with them, and after how many samples.
     budget, samples, train_seconds
-        Of the cells; samples None: the budget's. Seconds of training, at most.
+        Of the cells, their samples in turn (empty: the budget's), and all of training, at most.
     """
 
     output: Path
@@ -66,5 +66,5 @@ def rehearsal(run: Run) -> Run:
         run, device="cpu", data_dir=None, dataset="digits", n_hidden=20, n_latent=10, blocks=3,
         seconds=0.2, chunk=1_000, warm_up=5,
         curves=COMMITTED / "figure1" / "smoke" / "curves.csv", settings="published", members=2,
-        mark=20_000, budget="smoke", samples=(20_000, 10**8), train_seconds=4.0,
+        mark=20_000, budget="smoke", samples=(5_000, 10**8), train_seconds=6.0,
     )  # fmt: skip

@@ -39,7 +39,7 @@ def speed(run: Run) -> Iterator[Step]:
         yield f"seeds_{seeds}", partial(measure_ours, run, seeds)
     yield "lightning", partial(measure_lightning, run)
     if run.device == "cuda":
-        yield "without_graphs", partial(measure_ours, run, SEEDS[0], graphs=False)
+        yield f"without_graphs_seeds_{SEEDS[0]}", partial(measure_ours, run, SEEDS[0], graphs=False)
         yield "ceiling_flops", partial(measure_ceiling, min(run.seconds, 3.0))
         # Last: compiling may take longer than there is time.
         yield "compiled_and_plain_steps", partial(graphs_agree, run, compiled=True)
