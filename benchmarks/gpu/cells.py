@@ -20,7 +20,9 @@ from reproduce.training.job import Job
 from reproduce.training.loop import as_interrupts, train
 
 
-def cells(run: Run, seeds: int, compiled: bool, graphs: bool, until: float) -> Iterator[Step]:
+def cells(
+    run: Run, planned: Sequence[Job], seeds: int, compiled: bool, graphs: bool, until: float
+) -> Iterator[Step]:
     """What is trained, by the id of its cell, until `until` on the clock of `time.monotonic`.
 
     The store lies in the output folder, so that a kill loses a minute of training at most. Without
@@ -28,10 +30,12 @@ def cells(run: Run, seeds: int, compiled: bool, graphs: bool, until: float) -> I
     """
     if not graphs:
         Algorithm._captures = _never
-    planned = jobs(run, seeds, compiled)
+    committed = Store(COMMITTED / "cells")
     until = min(until, time.monotonic() + run.train_seconds)
-    for job in planned:
-        if time.monotonic() < until:
+    for plan in planned:
+        job = replace(plan, seeds=tuple(range(seeds)), compiled=compiled)
+        known = all(committed.is_done(job.cell, seed, job.samples) for seed in job.seeds)
+        if not known and time.monotonic() < until:
             yield job.cell.id, partial(one_cell, job, until, run.output / "cells")
 
 
@@ -39,31 +43,25 @@ def _never(algorithm: Algorithm) -> bool:
     return False
 
 
-def jobs(run: Run, seeds: int, compiled: bool) -> list[Job]:
-    """The cells to train: not those whose curves are committed, the quickest first."""
+def jobs(run: Run) -> list[Job]:
+    """The cells of the figure that are to be trained, in their order."""
     plan = make_plan([
-        "figure=figure1", f"budget={run.budget}", f"seeds={seeds}", "data.fallback=error",
-        f"compile={str(compiled).lower()}", f"results={quoted(str(run.output))}", *run.overrides,
+        "figure=figure1", f"budget={run.budget}", "data.fallback=error", "compile=false",
+        f"results={quoted(str(run.output))}", *run.overrides,
     ], cli.console())  # fmt: skip
-    committed = Store(COMMITTED / "cells")
-    left = [
-        job
-        for job in plan.jobs
-        if not all(committed.is_done(job.cell, seed, job.samples) for seed in job.seeds)
-    ]
-    found = chosen(left, run.cells)
+    found = chosen(plan.jobs, run.cells)
     if run.samples:
         found = [replace(job, samples=n) for job, n in zip(found, run.samples, strict=False)]
     return found
 
 
-def chosen(left: Sequence[Job], beginnings: Sequence[str]) -> list[Job]:
+def chosen(planned: Sequence[Job], beginnings: Sequence[str]) -> list[Job]:
     """The jobs whose cells' ids begin so, in this order, and each the quickest first.
 
     A GPU's time is that of launching steps, whatever the layers' widths.
     """
     order = sorted(
-        left,
+        planned,
         key=lambda job: (
             job.samples / job.cell.settings["algorithm"]["batch_size"],
             job.cell.algorithm != "aevb",
@@ -72,11 +70,15 @@ def chosen(left: Sequence[Job], beginnings: Sequence[str]) -> list[Job]:
     )
     found: dict[str, Job] = {}
     for beginning in beginnings:
-        fitting = {job.cell.id: job for job in order if job.cell.id.startswith(beginning)}
+        fitting = _beginning(f"{beginning}-", order) or _beginning(beginning, order)
         if not fitting:
-            raise UserError(f"--cells: no cell that is left to train begins with {beginning!r}.")
+            raise UserError(f"--cells: no cell of the figure begins with {beginning!r}.")
         found |= {name: job for name, job in fitting.items() if name not in found}
     return list(found.values()) if beginnings else order
+
+
+def _beginning(text: str, planned: Sequence[Job]) -> dict[str, Job]:
+    return {job.cell.id: job for job in planned if job.cell.id.startswith(text)}
 
 
 def one_cell(job: Job, until: float, exported: Path) -> dict[str, Any]:

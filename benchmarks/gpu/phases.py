@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.gpu.cells import cells, jobs
 from benchmarks.gpu.checks import Step, checks
 from benchmarks.gpu.sizes import Run
-from benchmarks.gpu.speed import SEEDS, choose, speed, summary
+from benchmarks.gpu.speed import choose, speed, summary
 from benchmarks.variants import machine
 from reproduce.common.cli import sentence
 from reproduce.common.files import write_json
@@ -40,7 +40,7 @@ def run_all(run: Run, started: float, seconds: float) -> int:
     """
     # What can be refused is refused before time is spent.
     choose_device(run.device)
-    jobs(run, SEEDS[0], compiled=False)
+    planned = jobs(run)
     path = run.output / "report.json"
     report: Report = {**provenance(), "machine": machine()}
     write_json(path, report)
@@ -48,7 +48,8 @@ def run_all(run: Run, started: float, seconds: float) -> int:
         arguments: tuple[Any, ...] = ()
         if phase == "cells":
             report["cells_with"] = training_as(run, report)
-            arguments = (*report["cells_with"].values(), started + TRAIN_UNTIL * seconds)
+            until = started + TRAIN_UNTIL * seconds
+            arguments = (planned, *report["cells_with"].values(), until)
         report[phase] = {}
         for name, value in in_process(PHASES[phase], run, arguments, started + share * seconds):
             report[phase][name] = value

@@ -161,9 +161,8 @@ def test_where_graphs_fail_cells_are_trained_without(tmp_path, monkeypatch, chec
     run = Run(tmp_path, None)
     report = {"checks": {"graphs_and_plain_steps": check}, "speed": {}}
     assert phases.training_as(run, report) == {"seeds": 3, "compiled": False, "graphs": graphs}
-    monkeypatch.setattr(cells, "jobs", lambda *_: [])
     monkeypatch.setattr(Algorithm, "_captures", before := Algorithm._captures)
-    assert list(cells.cells(run, 3, False, graphs, time.monotonic())) == []
+    assert list(cells.cells(run, [], 3, False, graphs, time.monotonic())) == []
     assert (Algorithm._captures is before) == graphs
 
 
@@ -175,18 +174,25 @@ def test_without_a_gpu_the_run_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.integration
-def test_cells_are_trained_the_quickest_first_or_as_asked(tmp_path):
+def test_cells_are_trained_the_quickest_first_or_as_asked(tmp_path, monkeypatch):
     run = rehearsal(Run(tmp_path, None))
-    planned = cells.jobs(run, 2, compiled=False)
+    planned = cells.jobs(run)
     assert [job.samples for job in planned] == list(run.samples)
     assert [job.cell.algorithm for job in planned] == ["aevb", "aevb"]
     names = [job.cell.id for job in planned]
-    asked = ["digits_continuous", "digits"]
+    asked = ["digits_continuous", "dig"]
     assert [job.cell.id for job in cells.chosen(planned, asked)] == names[::-1]
+    assert [job.cell.id for job in cells.chosen(planned, ["digits"])] == names[:1]  # whole words
     with pytest.raises(UserError, match="begins with 'mnist'"):
         cells.chosen(planned, ["mnist"])
-    over = cells.cells(run, 2, False, True, time.monotonic() - 1)
-    assert list(over) == []
+    over, going = (
+        list(cells.cells(run, planned, 2, False, True, time.monotonic() + left))
+        for left in (-1, 60)
+    )
+    assert (over, [name for name, _ in going]) == ([], names)
+    monkeypatch.setattr(Store, "is_done", lambda self, cell, *_: cell.id == names[0])
+    going = cells.cells(run, planned, 2, False, True, time.monotonic() + 60)
+    assert [name for name, _ in going] == names[1:]  # the other is committed
 
 
 UNNEEDED = ("pooch", "requests", "wandb", "plotly", "jinja2", "markdown_it")
