@@ -39,7 +39,7 @@ def cells(
             yield job.cell.id, partial(one_cell, job, until, run.output / "cells")
 
 
-def _never(algorithm: Algorithm) -> bool:
+def _never(self: Algorithm) -> bool:
     return False
 
 
