@@ -21,7 +21,6 @@ from reproduce.likelihood.target import (
     Progress,
     Target,
     require_at_least,
-    require_single,
 )
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.models.random_streams import ImageStreams, generator
@@ -62,21 +61,19 @@ class Ais(Estimator):
         require_at_least(1, n_leapfrog=n_leapfrog)
         self.n_temperatures, self.n_chains, self.n_leapfrog = n_temperatures, n_chains, n_leapfrog
 
-    @torch.no_grad()
-    def __call__(
+    def estimate(
         self,
         target: Target,
         x: Float[Tensor, "member batch pixel"],
         seeds: Sequence[int],
-        progress: Progress = lambda _: None,
+        progress: Progress,
     ) -> Estimate:
-        """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
+        """Estimate log p(x); see `reproduce.likelihood.target.Estimator.__call__`.
 
         Diagnostics: `ess` of the chains' weights, `acceptance_rate`. A value is not trusted where
         few chains carry the mean or its standard error is large. Too few temperatures show there
         well before the estimate is half a nat too low.
         """
-        require_single(x)
         parts = []
         for rows in x.split(self._batch(target), 1):
             path = _Path(target, rows, seeds, self.n_leapfrog)

@@ -25,7 +25,6 @@ from reproduce.likelihood.target import (
     Progress,
     Target,
     require_at_least,
-    require_single,
 )
 from reproduce.models.random_streams import ImageStreams
 from reproduce.samplers.hmc import JITTER, TARGET_ACCEPTANCE, Chains, hmc_step
@@ -70,22 +69,20 @@ class HmcKde(Estimator):
         self.n_fit, self.n_score = n_fit, n_score
         self.n_leapfrog, self.n_warmup, self.thin = n_leapfrog, n_warmup, thin
 
-    @torch.no_grad()
-    def __call__(
+    def estimate(
         self,
         target: Target,
         x: Float[Tensor, "member batch pixel"],
         seeds: Sequence[int],
-        progress: Progress = lambda _: None,
+        progress: Progress,
     ) -> Estimate:
-        """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
+        """Estimate log p(x); see `reproduce.likelihood.target.Estimator.__call__`.
 
         Diagnostics: `acceptance_rate`; `step_size`; `bandwidth_multiple` (of Scott's);
         `largest_weight`, the share of one sample in the mean; `second_look`, the nats by which the
         estimate is above one by importance sampling with few samples around the modes of another
         search.
         """
-        require_single(x)
         # A density of n samples takes all n² differences at once, which limits the batch.
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [SCRAMBLE], target.device)
         parts = []

@@ -42,7 +42,6 @@ from reproduce.likelihood.target import (
     Progress,
     Target,
     require_at_least,
-    require_single,
 )
 from reproduce.models.random_streams import ImageStreams
 from reproduce.samplers.hmc import Chains, adapted, hmc_step
@@ -101,22 +100,19 @@ class HmcKde2013(Estimator):
                 f"at N_z = {n_latent}, not {self.n_samples}."
             )
 
-    @torch.no_grad()
-    def __call__(
+    def estimate(
         self,
         target: Target,
         x: Float[Tensor, "member batch pixel"],
         seeds: Sequence[int],
-        progress: Progress = lambda _: None,
+        progress: Progress,
     ) -> Estimate:
-        """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
+        """Estimate log p(x); see `reproduce.likelihood.target.Estimator.__call__`.
 
         Only the mean over datapoints has a meaning, and it is never trusted. Diagnostic:
         `laid_out_right`, the estimate from the same samples with log q and log p(x, z) of the
         same datapoint.
         """
-        self.check(target.n_latent, target.encoder is not None)
-        require_single(x)
         position, log_joint = self._sample(target, x, tuple(seeds), progress)
         pairs = list(zip(position, log_joint, strict=True))
         value, stderr = _stacked([published_layout(z, p) for z, p in pairs], x)

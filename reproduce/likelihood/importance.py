@@ -23,7 +23,6 @@ from reproduce.likelihood.target import (
     Progress,
     Target,
     require_at_least,
-    require_single,
 )
 from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.models.random_streams import ImageStreams
@@ -72,22 +71,19 @@ class Importance(Estimator):
                 "estimator.proposal=modes or prior."
             )
 
-    @torch.no_grad()
-    def __call__(
+    def estimate(
         self,
         target: Target,
         x: Float[Tensor, "member batch pixel"],
         seeds: Sequence[int],
-        progress: Progress = lambda _: None,
+        progress: Progress,
     ) -> Estimate:
-        """Estimate log p(x); see `reproduce.likelihood.target.Estimator`.
+        """Estimate log p(x); see `reproduce.likelihood.target.Estimator.__call__`.
 
         Diagnostics: `ess`, the effective sample size (sum of weights)² / sum of squares;
         `pareto_k`; `n_modes`; `mode_excess`, the nats by which an independent search for modes,
         from another grid and with few samples, finds more than the estimate.
         """
-        self.check(target.n_latent, target.encoder is not None)
-        require_single(x)
         grids = [
             PriorGrid.sobol(target.n_latent, LOG2_GRID, [scramble], target.device)
             for scramble in (SCRAMBLE, CHECK_SCRAMBLE)

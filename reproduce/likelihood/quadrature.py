@@ -24,7 +24,6 @@ from reproduce.likelihood.target import (
     Progress,
     Target,
     require_at_least,
-    require_single,
 )
 from reproduce.models.gaussian import standard_normal_log_prob
 
@@ -87,22 +86,19 @@ class Quadrature(Estimator):
                 "estimator=importance or estimator=ais."
             )
 
-    @torch.no_grad()
-    def __call__(
+    def estimate(
         self,
         target: Target,
         x: Float[Tensor, "member batch pixel"],
         seeds: Sequence[int],
-        progress: Progress = lambda _: None,
+        progress: Progress,
     ) -> Estimate:
-        """Integrate p(x, z) over z; see `reproduce.likelihood.target.Estimator`.
+        """Integrate p(x, z) over z; see `reproduce.likelihood.target.Estimator.__call__`.
 
         `seeds` are not used: the only random numbers are the scrambles, the same for all. A value
         is not trusted where they spread. Diagnostics: `n_modes`; `share_of_grid`, the part of p(x)
         that comes from grid points.
         """
-        self.check(target.n_latent, target.encoder is not None)
-        require_single(x)
         log2_points = self.log2_grid - N_SCRAMBLES.bit_length() + 1
         grid = PriorGrid.sobol(target.n_latent, log2_points, self.scrambles, target.device)
         batch = max(1, FLOATS // (target.n_members * len(grid.z)))

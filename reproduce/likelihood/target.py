@@ -1,5 +1,6 @@
 """Interface of all estimators of log p(x): their target and the estimate that they return."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
@@ -142,8 +143,7 @@ class Estimate:
         )
 
 
-@runtime_checkable
-class Estimator(Protocol):
+class Estimator(ABC):
     """Estimates log p(x) for all members and datapoints, in bounded memory.
 
     Attributes
@@ -155,12 +155,13 @@ class Estimator(Protocol):
         taken for a current one.
     """
 
-    name: str
-    version: int = 1
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
 
-    def check(self, n_latent: int, has_encoder: bool) -> None:
+    def check(self, n_latent: int, has_encoder: bool) -> None:  # noqa: B027
         """Refuse models that this estimator cannot be used with; by default none."""
 
+    @torch.no_grad()
     def __call__(
         self,
         target: Target,
@@ -181,6 +182,23 @@ class Estimator(Protocol):
             (`random_streams.ImageStreams`), so that an estimate can be repeated, and does not
             depend on which other images are asked for.
         progress
-            Called as datapoints are finished.
+            Called as datapoints are finished, with as many as there are in all.
+
+        Raises
+        ------
+        UserError
+            Where the models are refused by `check`, or the data are not float32.
         """
-        ...
+        self.check(target.n_latent, target.encoder is not None)
+        require_single(x)
+        return self.estimate(target, x, seeds, progress)
+
+    @abstractmethod
+    def estimate(
+        self,
+        target: Target,
+        x: Float[Tensor, "member batch pixel"],
+        seeds: Sequence[int],
+        progress: Progress,
+    ) -> Estimate:
+        """Estimate log p(x) of what `__call__` has checked, without gradients."""

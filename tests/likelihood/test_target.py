@@ -12,7 +12,7 @@ from reproduce.likelihood.hmc_kde import HmcKde
 from reproduce.likelihood.hmc_kde_2013 import HmcKde2013
 from reproduce.likelihood.importance import Importance
 from reproduce.likelihood.quadrature import Quadrature
-from reproduce.likelihood.target import Target
+from reproduce.likelihood.target import Estimator, Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder
 
 
@@ -55,7 +55,16 @@ def test_an_images_estimate_does_not_depend_on_the_others(estimator, monkeypatch
         assert not torch.allclose(own(estimator(target, x, (2, 3))), whole, atol=1e-3)
 
 
-@each_estimator
+class Another(Estimator):
+    """One that a user adds, without a line about what it refuses."""
+
+    name = "another"
+
+    def estimate(self, target, x, seeds, progress):
+        raise AssertionError("asked before what it is asked was checked")
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, Another()], ids=lambda e: e.name)
 def test_double_precision_is_refused_in_a_sentence(estimator):
     target, x = small(BernoulliDecoder, 2)
     with pytest.raises(UserError, match=r"in float32, not float64; convert both by \.float\(\)"):
