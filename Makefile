@@ -121,4 +121,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/restored results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu
+	rm -rf results/runs results/restored results/unfinished results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu

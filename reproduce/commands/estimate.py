@@ -1,15 +1,18 @@
 """Estimate log p(x) of a finished cell: `reproduce estimate run=<id> estimator=ais`.
 
-It prints and writes nothing, so results=FOLDER may be committed cells, results/reference/cells.
+It prints, and when it has finished leaves nothing behind, so results=FOLDER may be committed cells,
+results/reference/cells. Interrupted, it keeps the seeds that are done in FOLDER/unfinished.
 Other settings are in conf/estimate.yaml, those of the estimators in conf/estimator/.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from reproduce import config
 from reproduce.analysis.curves import spread
@@ -22,9 +25,10 @@ from reproduce.data.fallback import substitute_missing
 from reproduce.likelihood import evaluate
 from reproduce.likelihood.evaluate import ConfiguredEstimator, Question
 from reproduce.likelihood.target import Estimate
+from reproduce.likelihood.unfinished import Unfinished, checksum
 from reproduce.models.decoders import BernoulliDecoder
 from reproduce.store.cell import Cell
-from reproduce.store.load import snapshots_of
+from reproduce.store.load import load_snapshots, snapshots_of
 from reproduce.store.store import Store, find_cell, stored
 
 
@@ -44,22 +48,22 @@ def main(overrides: Sequence[str]) -> int:
     )
     x = evaluate.points(question, config.data_dir(settings))
     n_points = len(x)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("elapsed"), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=terminal, transient=True) as bar:
-        row = bar.add_task(f"{estimator.name}", total=n_points)
-        found, seconds = evaluate.estimate(
-            store,
-            question,
-            seeds,
-            estimator,
-            config.data_dir(settings),
-            device,
-            lambda points: bar.advance(row, points),
-        )
-    show(question, n_points, seeds, estimator, found, seconds, terminal)
+    unfinished = Unfinished(config.results_folder(settings))
+    keys = {seed: _key(store, question, seed, estimator, x, device) for seed in seeds}
+    left = [seed for seed in seeds if not unfinished.path(keys[seed]).exists()]
+    with cli.progress(terminal, estimator.name, n_points * len(left)) as advance:
+
+        def make(seed: int) -> tuple[dict[str, Any], float]:
+            place = config.data_dir(settings)
+            found, seconds = evaluate.estimate(
+                store, question, [seed], estimator, place, device, advance
+            )
+            return asdict(found), seconds
+
+        parts = [unfinished.made(keys[seed], partial(make, seed)) for seed in seeds]
+    found = Estimate.joined([Estimate(**part) for part, _ in parts], dim=0)
+    show(question, n_points, seeds, estimator, found, sum(took for _, took in parts), terminal)
+    unfinished.finish()
     if _is_no_density(question.cell, x):
         terminal.print(
             "Grey levels under a Bernoulli are no normalised density: these values compare with "
@@ -67,6 +71,25 @@ def main(overrides: Sequence[str]) -> int:
             highlight=False,
         )
     return 0
+
+
+def _key(
+    store: Store,
+    question: Question,
+    seed: int,
+    estimator: ConfiguredEstimator,
+    x: torch.Tensor,
+    device: torch.device,
+) -> dict[str, Any]:
+    """What an estimate of one member depends on."""
+    weights = load_snapshots(store, question.cell, [seed], question.samples).parameters()
+    return {
+        "seed": seed,
+        "model": checksum(*weights),
+        "images": checksum(x),
+        "estimator": estimator.settings,
+        "device": device.type,
+    }
 
 
 def _is_no_density(cell: Cell, x: torch.Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import re
 import select
@@ -12,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from reproduce.common.errors import UserError
@@ -24,6 +26,8 @@ FOLDER_ERRORS = (
 )  # fmt: skip
 """What the system says of folders that cannot be used; other OSErrors may be ours."""
 
+MEASURED, LONG = 5, 60
+"""Seconds after which a speed is known, and that somebody would want to know of beforehand."""
 WANDB_FAILS = (
     "Weights & Biases does not work ({}); set tracking=offline, which needs no account and no "
     "network, or tracking=off."
@@ -206,6 +210,38 @@ def table(columns: Iterable[str], numbers: Collection[str], title: str | None = 
         side = "right" if whole else "left"
         made.add_column(name, justify=side, no_wrap=whole, overflow="fold")
     return made
+
+
+@contextlib.contextmanager
+def progress(terminal: Console, what: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A bar with the time left; yields what advances it, by parts of `total`.
+
+    A file, such as the log of a job, gets one line in its place, as soon as it can be told that
+    this takes minutes.
+    """
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("elapsed"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    # The speed is that since the beginning: a single step may take minutes.
+    said = terminal.is_terminal
+    bar = Progress(
+        *columns, console=terminal, transient=True, disable=not said, speed_estimate_period=math.inf
+    )
+    with bar:
+        row = bar.add_task(what, total=total)
+        bar.advance(row, 0)
+
+        def advance(done: float) -> None:
+            nonlocal said
+            bar.advance(row, done)
+            (task,) = bar.tasks
+            left = task.time_remaining or 0
+            if not said and (task.elapsed or 0) >= MEASURED and left >= LONG:
+                said = True
+                terminal.print(f"{what}: about {left / 60:.0f} minutes left", highlight=False)
+
+        yield advance
 
 
 def console() -> Console:

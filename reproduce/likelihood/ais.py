@@ -20,6 +20,7 @@ from reproduce.likelihood.target import (
     Estimator,
     Progress,
     Target,
+    in_steps,
     require_at_least,
 )
 from reproduce.models.gaussian import standard_normal_log_prob
@@ -78,9 +79,9 @@ class Ais(Estimator):
         for rows in x.split(self._batch(target), 1):
             path = _Path(target, rows, seeds, self.n_leapfrog)
             path.pilot(self.n_temperatures)
-            log_weight, acceptance = path.forward(self.n_chains)
+            step = in_steps(progress, rows.shape[1], self.n_temperatures - 1)
+            log_weight, acceptance = path.forward(self.n_chains, step)
             parts.append(_summary(log_weight, acceptance))
-            progress(rows.shape[1])
         return Estimate.joined(parts)
 
     @torch.no_grad()
@@ -90,6 +91,7 @@ class Ais(Estimator):
         x: Float[Tensor, "member batch pixel"],
         z: Float[Tensor, "member batch latent"],
         seeds: Sequence[int],
+        progress: Progress = lambda _: None,
     ) -> Float[Tensor, "member batch"]:
         """Upper bound of log p(x) in expectation, nats, from exact samples z of p(z|x)."""
         parts = []
@@ -99,7 +101,8 @@ class Ais(Estimator):
             path = _Path(target, rows, seeds, self.n_leapfrog)
             path.pilot(self.n_temperatures)
             # Backwards the mean of 1/weight estimates 1/p(x); by Jensen -log of it is too high.
-            log_weight = path.backward(at, self.n_chains).double()
+            step = in_steps(progress, rows.shape[1], self.n_temperatures - 1)
+            log_weight = path.backward(at, self.n_chains, step).double()
             parts.append(math.log(self.n_chains) - torch.logsumexp(-log_weight, 1))
         return torch.cat(parts, 1)
 
@@ -126,10 +129,20 @@ class Bidirectional:
         return (self.upper - self.lower).mean(1)
 
 
-def bidirectional(target: Target, ais: Ais, n_points: int, seeds: Sequence[int]) -> Bidirectional:
-    """Simulate data from the model and bound their log p(x) from both sides."""
+def bidirectional(
+    target: Target,
+    ais: Ais,
+    n_points: int,
+    seeds: Sequence[int],
+    progress: Progress = lambda _: None,
+) -> Bidirectional:
+    """Simulate data from the model and bound their log p(x) from both sides.
+
+    `progress` is told of each datapoint twice, once for each bound.
+    """
     z, x = simulate(target, n_points, seeds)
-    return Bidirectional(ais(target, x, seeds).value, ais.reverse(target, x, z, seeds))
+    lower = ais(target, x, seeds, progress).value
+    return Bidirectional(lower, ais.reverse(target, x, z, seeds, progress))
 
 
 @torch.no_grad()
@@ -196,7 +209,7 @@ class _Path:
         logs = log_step.gather(0, low) * (1 - share) + log_step.gather(0, low + 1) * share
         self.step_size = logs.exp()
 
-    def forward(self, n_chains: int) -> tuple[Tensor, Tensor]:
+    def forward(self, n_chains: int, step: Callable[[], None]) -> tuple[Tensor, Tensor]:
         """Log weights (member, chain, batch) of chains from the prior, and their acceptance."""
         # log w = sum over t of (beta_{t+1} - beta_t) log p(x|z_t), with beta_0 = 0 at the prior.
         # The first term needs no transition: the start is an exact sample of the prior.
@@ -213,9 +226,12 @@ class _Path:
             acceptance += accepted.float().mean(1)
             gain = (self.beta[t + 1] - self.beta[t]).unsqueeze(1)
             log_weight += gain * _log_likelihood(chains, self.beta[t])
+            step()
         return log_weight, acceptance / (len(self.beta) - 1)
 
-    def backward(self, z: Float[Tensor, "member batch latent"], n_chains: int) -> Tensor:
+    def backward(
+        self, z: Float[Tensor, "member batch latent"], n_chains: int, step: Callable[[], None]
+    ) -> Tensor:
         """Log weights (member, chain, batch) of the same path gone back from exact samples."""
         # The same increments in reverse order, and each transition its own reversal: HMC with
         # fresh momenta is reversible.
@@ -229,6 +245,7 @@ class _Path:
             chains, _ = self._move(chains, self.beta[t], self.step_size[t], "backward", t, n_chains)
             gain = self.beta[t] - self.beta[t - 1] if t else self.beta[0]
             log_weight += gain.unsqueeze(1) * _log_likelihood(chains, self.beta[t])
+            step()
         return log_weight
 
     def _annealed(self, beta: Float[Tensor, "member batch"]) -> Callable[[Tensor], Tensor]:

@@ -24,6 +24,7 @@ from reproduce.likelihood.target import (
     Estimator,
     Progress,
     Target,
+    in_steps,
     require_at_least,
 )
 from reproduce.models.random_streams import ImageStreams
@@ -89,18 +90,18 @@ class HmcKde(Estimator):
         pairs = self.n_fit * max(self.n_fit, self.n_score) * target.n_members * target.n_latent
         batch = min(BATCH, max(1, MOST_FLOATS // pairs))
         for rows in x.split(batch, 1):
-            parts.append(self._estimate(target, rows, seeds, grid))
-            progress(rows.shape[1])
+            parts.append(self._estimate(target, rows, seeds, grid, progress))
         return Estimate.joined(parts)
 
     def _estimate(
-        self, target: Target, x: Tensor, seeds: Sequence[int], grid: PriorGrid
+        self, target: Target, x: Tensor, seeds: Sequence[int], grid: PriorGrid, progress: Progress
     ) -> Estimate:
         # Stage 1: samples of p(z|x). `fitted` and `scored` are separate stretches of one chain.
         batches = x.split(SEARCH_BATCH, 1)
         starts = [search(target, rows, grid, n_starts=N_STARTS).heaviest for rows in batches]
         n_transitions = self.n_warmup + self.thin * (self.n_fit + self.n_score)
-        walk = _Walk(target, x, seeds, n_transitions, torch.cat(starts, 1), self.n_leapfrog)
+        step = in_steps(progress, x.shape[1], n_transitions)
+        walk = _Walk(target, x, seeds, n_transitions, torch.cat(starts, 1), self.n_leapfrog, step)
         walk.tune(self.n_warmup)
         fitted = walk.samples(self.n_fit, self.thin)
         scored = walk.samples(self.n_score, self.thin)
@@ -153,6 +154,7 @@ class _Walk:
         n_transitions: int,
         start: Float[Tensor, "member batch latent"],
         n_leapfrog: int,
+        step: Callable[[], None],
     ) -> None:
         # log p(z|x) up to log p(x): its gradient is grad log p(z) + grad log p(x|z) (Appendix D).
         self.log_density: Callable[[Tensor], Tensor] = lambda z: target.log_joint(
@@ -164,7 +166,7 @@ class _Walk:
         normal, uniform = ImageStreams.of(x, seeds).draw(*shapes, "hmc_kde")
         self._momenta, self._uniforms = normal.movedim(2, 0), uniform.movedim(2, 0)
         self.step_size = torch.full(start.shape[:-1], INITIAL_STEP, device=target.device)
-        self.n_leapfrog = n_leapfrog
+        self.n_leapfrog, self._step = n_leapfrog, step
         self.chains = Chains.at(self.log_density, start)
         self._transitions = 0
         self._accepted, self._counted = torch.zeros_like(self.step_size), 0
@@ -206,4 +208,5 @@ class _Walk:
             momentum,
             accept,
         )
+        self._step()
         return accepted

@@ -41,6 +41,7 @@ from reproduce.likelihood.target import (
     Estimator,
     Progress,
     Target,
+    in_steps,
     require_at_least,
 )
 from reproduce.models.random_streams import ImageStreams
@@ -139,7 +140,7 @@ class HmcKde2013(Estimator):
         chains = Chains.at(log_density, start[:, 0])
         step_size = torch.full((len(seeds), n_points), FIRST_STEP, device=target.device)
         position, log_joint = [], []
-        told = 0
+        step = in_steps(progress, n_points, n_transitions)
         for transition in range(n_transitions):
             chains, accepted = hmc_step(
                 log_density,
@@ -160,9 +161,7 @@ class HmcKde2013(Estimator):
             if transition >= n_transitions - self.n_samples:
                 position.append(chains.position)
                 log_joint.append(chains.log_density)
-            done = n_points * (transition + 1) // n_transitions
-            progress(done - told)
-            told = done
+            step()
         return (
             torch.stack(position, 1).double().cpu().numpy(),
             torch.stack(log_joint, 1).double().cpu().numpy(),

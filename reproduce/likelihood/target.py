@@ -101,6 +101,22 @@ def require_single(tensor: Tensor) -> None:
         )
 
 
+def in_steps(progress: Progress, n_points: int, n_steps: int) -> Callable[[], None]:
+    """Return what to call after each of `n_steps`, for datapoints that are finished together.
+
+    So that a bar moves while they are on the way: all together the calls tell of `n_points`.
+    """
+    taken = 0
+
+    def step() -> None:
+        nonlocal taken
+        taken += 1
+        if told := n_points * taken // n_steps - n_points * (taken - 1) // n_steps:
+            progress(told)
+
+    return step
+
+
 def require_at_least(least: float, **settings: float) -> None:
     """Refuse settings of an estimator that lie below `least`."""
     for name, value in settings.items():
@@ -130,14 +146,14 @@ class Estimate:
     diagnostics: Mapping[str, Float[Tensor, "member batch"]] = field(default_factory=dict)
 
     @classmethod
-    def joined(cls, parts: Sequence["Estimate"]) -> "Estimate":
-        """Join estimates of batches in turn."""
+    def joined(cls, parts: Sequence["Estimate"], dim: int = 1) -> "Estimate":
+        """Join estimates of batches in turn; with `dim=0`, of members."""
         return cls(
-            torch.cat([part.value for part in parts], 1),
-            torch.cat([part.stderr for part in parts], 1),
-            torch.cat([part.trusted for part in parts], 1),
+            torch.cat([part.value for part in parts], dim),
+            torch.cat([part.stderr for part in parts], dim),
+            torch.cat([part.trusted for part in parts], dim),
             {
-                name: torch.cat([part.diagnostics[name] for part in parts], 1)
+                name: torch.cat([part.diagnostics[name] for part in parts], dim)
                 for name in parts[0].diagnostics
             },
         )

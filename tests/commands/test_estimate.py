@@ -49,6 +49,31 @@ def test_the_estimate_is_whole_at_80_columns(n_members):
         assert f"error {stats.sem(means):.3f}." in said
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_long_evaluation_says_how_long_it_will_take(watched):
+    """Also where its steps are farther apart than any window of a running mean."""
+    now = [0.0]
+    file = io.StringIO()
+    terminal = Console(file=file, width=80, force_terminal=watched, get_time=lambda: now[0])
+    with cli.progress(terminal, "estimating log p(x)", 1000) as advance:
+        for _ in range(3):
+            now[0] += 120
+            advance(100)
+    said = file.getvalue()
+    if watched:
+        assert "0:14:00" in said
+    else:
+        assert said.splitlines() == ["estimating log p(x): about 18 minutes left"]
+
+
+def test_a_short_evaluation_says_nothing_in_a_file():
+    file = io.StringIO()
+    with cli.progress(Console(file=file), "estimating log p(x)", 2) as advance:
+        advance(1)
+        advance(1)
+    assert not file.getvalue()
+
+
 def test_a_narrow_table_folds_text_and_keeps_numbers_whole():
     name, value = "mnist-wake_sleep-z200-n50000-f52c72b2", "−1234.5 ± 1234.5"
     table = cli.table(("cell", "train", "test", "status"), ("train", "test"), "Bounds")

@@ -77,13 +77,16 @@ def test_bounds_from_below_and_above():
 
 
 def test_more_temperatures_close_the_gap():
-    model = LinearGaussian.random(3, 64, 0.25)
+    model, told = LinearGaussian.random(3, 64, 0.25), []
     loose, tight = (
-        bidirectional(model.target, Ais(n_temperatures=n, n_chains=16), 10, (0, 1)).gap.mean()
+        bidirectional(
+            model.target, Ais(n_temperatures=n, n_chains=16), 10, (0, 1), told.append
+        ).gap.mean()
         for n in (40, 600)
     )
     assert abs(float(tight)) < 0.15
     assert float(loose) > float(tight) + 0.3
+    assert sum(told) == 2 * 2 * 10  # of two runs, every image at either bound
 
 
 @pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])

@@ -55,6 +55,27 @@ def test_an_images_estimate_does_not_depend_on_the_others(estimator, monkeypatch
         assert not torch.allclose(own(estimator(target, x, (2, 3))), whole, atol=1e-3)
 
 
+@each_estimator
+def test_progress_reaches_the_number_of_images_and_changes_no_value(estimator):
+    target, x = small(BernoulliDecoder, 2, n_points=7)
+    told = []
+    watched = estimator(target, x, (0, 1), told.append)
+    alone = estimator(target, x, (0, 1))
+    assert sum(told) == 7
+    assert min(told) > 0
+    assert torch.equal(watched.value, alone.value)
+    assert torch.equal(watched.stderr, alone.stderr)
+
+
+def test_progress_is_told_while_images_are_on_the_way():
+    """Chains of all images of a batch end together, after minutes."""
+    target, x = small(BernoulliDecoder, 2, n_points=7)
+    for estimator in ESTIMATORS[2:]:
+        told = []
+        estimator(target, x, (0, 1), told.append)
+        assert len(told) == 7, estimator.name
+
+
 class Another(Estimator):
     """One that a user adds, without a line about what it refuses."""
 

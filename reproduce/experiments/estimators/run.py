@@ -9,7 +9,8 @@ first the targets and whether they are met.
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rich.console import Console
 from torch import Tensor
 
 from reproduce import config
+from reproduce.common import cli
 from reproduce.common.machine import available_cores, prepare
 from reproduce.common.markdown import aligned
 from reproduce.data.fallback import substitute_missing
@@ -32,6 +34,7 @@ from reproduce.likelihood.hmc_kde import HmcKde
 from reproduce.likelihood.importance import Importance
 from reproduce.likelihood.quadrature import MOST_LATENT, Quadrature
 from reproduce.likelihood.target import Estimate, Estimator, Target
+from reproduce.likelihood.unfinished import Unfinished, checksum
 from reproduce.store.load import load_snapshots
 from reproduce.store.store import Store
 from reproduce.training.job import Job
@@ -46,7 +49,7 @@ N_PIXELS, STD = 64, 0.25
 MISSED = 0.5  # nats
 REFERENCE = Quadrature(log2_grid=17, n_local=2048, n_starts=48, n_modes=12, scramble=1)
 """Of part (c): the default with more of everything, and points of its own."""
-GAP_CHAINS = 16
+GAP_CHAINS, GAP_POINTS = 16, 20
 PLACES = ("data.dir=", "results=", "tracking")  # settings of where things lie, not of what they are
 MODELS = {  # name: overrides, samples; the first two are cells of figure 2
     "N_train = 1,000, N_z = 3": ("n1000", 3, 3_000_000),
@@ -63,7 +66,7 @@ def simple_estimators(n_latent: int) -> dict[str, Estimator]:
     return ({"quadrature": Quadrature()} if n_latent <= MOST_LATENT else {}) | found
 
 
-def known_models(terminal: Console) -> list[dict[str, Any]]:
+def known_models(unfinished: Unfinished, terminal: Console) -> list[dict[str, Any]]:
     """Parts (a) and (b): errors against the known log p(x)."""
     rows = []
     cases: list[tuple[str, str, LinearGaussian | Square]] = [
@@ -76,17 +79,17 @@ def known_models(terminal: Console) -> list[dict[str, Any]]:
         _, x = simulate(target, 50, (0, 1))
         exact = model.exact(x)
         for label, estimator in simple_estimators(target.n_latent).items():
-            found, seconds = timed(estimator, target, x, (0, 1))
+            what = f"({part}) {name}: {label}"
+            found, seconds = timed(estimator, target, x, (0, 1), what, unfinished, terminal)
             rows.append(
                 {"part": part, "model": name, "split": "", "estimator": label}
                 | errors(found, exact, seconds)
             )
-            terminal.print(f"({part}) {name}: {label} {seconds:.1f} s", highlight=False)
     return rows
 
 
 def trained_models(
-    jobs: dict[str, Job], data_dir: str | None, terminal: Console
+    jobs: dict[str, Job], data_dir: str | None, unfinished: Unfinished, terminal: Console
 ) -> list[dict[str, Any]]:
     """Part (c): errors against quadrature on trained models of three latent dimensions."""
     rows = []
@@ -96,13 +99,15 @@ def trained_models(
         target = trained_target(job)
         for split in ("train", "test"):
             x = points(Question(job.cell, last_mark(job), split, 200), data_dir).unsqueeze(0)
-            reference, seconds = timed(REFERENCE, target, x, job.seeds)
+            what = f"(c) {name}, {split}"
+            reference, seconds = timed(
+                REFERENCE, target, x, job.seeds, f"{what}: reference", unfinished, terminal
+            )
             label = {"part": "c", "model": name, "split": split}
             self_check = (reference.stderr.mean(), reference.stderr.max())
             terminal.print(
-                f"(c) {name}, {split}: reference {reference.value.mean():.3f} nats, its "
-                f"standard error {self_check[0]:.4f} (at most {self_check[1]:.3f}), "
-                f"{seconds:.1f} s",
+                f"{what}: reference {reference.value.mean():.3f} nats, its standard error "
+                f"{self_check[0]:.4f} (at most {self_check[1]:.3f})",
                 highlight=False,
             )
             rows.append(
@@ -119,23 +124,27 @@ def trained_models(
                 ("hmc_kde, 200 + 200", HmcKde(n_fit=200, n_score=200), 200),
                 ("ais", Ais(), 10),
             ):
-                found, seconds = timed(estimator, target, x[:, :n_points], job.seeds)
+                found, seconds = timed(
+                    estimator, target, x[:, :n_points], job.seeds, f"{what}: {kind}", unfinished,
+                    terminal,
+                )  # fmt: skip
                 exact = reference.value[:, :n_points]
                 rows.append(label | {"estimator": kind} | errors(found, exact, seconds))
-                terminal.print(f"(c) {name}, {split}: {kind} {seconds:.1f} s", highlight=False)
     return rows
 
 
-def gaps(jobs: dict[str, Job], terminal: Console) -> list[dict[str, Any]]:
+def gaps(jobs: dict[str, Job], unfinished: Unfinished, terminal: Console) -> list[dict[str, Any]]:
     """Part (d): upper minus lower bound on data simulated from trained models."""
     rows = []
     for name, job in jobs.items():
-        start = time.perf_counter()
-        found = bidirectional(trained_target(job), Ais(n_chains=GAP_CHAINS), 20, job.seeds)
-        seconds = time.perf_counter() - start
-        gap = (found.upper - found.lower)[0]
-        rows.append(
-            {
+        target, ais = trained_target(job), Ais(n_chains=GAP_CHAINS)
+
+        def row(name: str, target: Target, ais: Ais, seeds: Sequence[int]) -> dict[str, Any]:
+            start = time.perf_counter()
+            with cli.progress(terminal, f"(d) {name}", 2 * GAP_POINTS) as advance:
+                found = bidirectional(target, ais, GAP_POINTS, seeds, advance)
+            gap = (found.upper - found.lower)[0]
+            return {
                 "model": name,
                 "n_points": len(gap),
                 "lower": float(found.lower.mean()),
@@ -143,19 +152,49 @@ def gaps(jobs: dict[str, Job], terminal: Console) -> list[dict[str, Any]]:
                 "gap": float(gap.mean()),
                 "stderr": float(gap.std() / len(gap) ** 0.5),
                 "largest": float(gap.abs().max()),
-                "seconds": round(seconds, 1),
+                "seconds": round(time.perf_counter() - start, 1),
             }
+
+        key = {"what": f"(d) {name}", "n_points": GAP_POINTS, **named(ais, target, job.seeds)}
+        made = unfinished.made(key, partial(row, name, target, ais, job.seeds))
+        rows.append(made)
+        terminal.print(
+            f"(d) {name}: gap {made['gap']:.3f}, {made['seconds']:.1f} s", highlight=False
         )
-        terminal.print(f"(d) {name}: gap {rows[-1]['gap']:.3f}, {seconds:.1f} s", highlight=False)
     return rows
 
 
 def timed(
-    estimator: Estimator, target: Target, x: Tensor, seeds: Sequence[int]
+    estimator: Estimator,
+    target: Target,
+    x: Tensor,
+    seeds: Sequence[int],
+    what: str,
+    unfinished: Unfinished,
+    terminal: Console,
 ) -> tuple[Estimate, float]:
-    """Estimate, and measure how long that takes."""
-    start = time.perf_counter()
-    return estimator(target, x, seeds), time.perf_counter() - start
+    """Estimate, unless that has been done before; return how long it took, and print it."""
+
+    def make() -> tuple[dict[str, Any], float]:
+        start = time.perf_counter()
+        with cli.progress(terminal, what, x.shape[1]) as advance:
+            found = estimator(target, x, seeds, advance)
+        return asdict(found), time.perf_counter() - start
+
+    key = {"what": what, "images": checksum(x), **named(estimator, target, seeds)}
+    found, seconds = unfinished.made(key, make)
+    terminal.print(f"{what} {seconds:.1f} s", highlight=False)
+    return Estimate(**found), seconds
+
+
+def named(estimator: Estimator, target: Target, seeds: Sequence[int]) -> dict[str, Any]:
+    """What an estimate depends on beside its images and an exact model's name."""
+    model = target.likelihood
+    return {
+        "estimator": {**vars(estimator), "name": estimator.name, "version": estimator.version},
+        "model": checksum(*model.parameters()) if isinstance(model, torch.nn.Module) else None,
+        "seeds": list(seeds),
+    }
 
 
 def errors(found: Estimate, exact: Tensor, seconds: float) -> dict[str, Any]:
@@ -228,15 +267,18 @@ def finish(trained: Study, diverged: Sequence[Divergence], terminal: Console) ->
     jobs = {labels["model"]: job for job, labels in trained.labelled()}
     threads = available_cores()
     prepare(threads)
+    unfinished = Unfinished(config.results_folder(trained.settings))
+    data_dir = config.data_dir(trained.settings)
     with torch.no_grad():
-        errors_table = known_models(terminal)
-        errors_table += trained_models(jobs, config.data_dir(trained.settings), terminal)
-        gap_table = gaps(jobs, terminal)
+        errors_table = known_models(unfinished, terminal)
+        errors_table += trained_models(jobs, data_dir, unfinished, terminal)
+        gap_table = gaps(jobs, unfinished, terminal)
     found, bdmc = pd.DataFrame(errors_table), pd.DataFrame(gap_table)
     given = [one for one in trained.overrides if not one.startswith(PLACES)]
     text = "\n\n".join(map(markdown, (targets(found, bdmc), errors_table, gap_table)))
     return Outcome(
         tables={"errors.csv": found, "bdmc.csv": bdmc, "tables.md": text},
         about={"overrides": given, "threads": threads},
+        draw=unfinished.finish,  # when the tables are written
         shown=text,
     )

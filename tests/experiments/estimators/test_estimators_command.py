@@ -6,12 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 from reproduce.experiments.estimators import run as estimators
 from reproduce.experiments.estimators.targets import missed, targets
-from reproduce.likelihood.ais import Ais
+from reproduce.likelihood.ais import Ais, simulate
+from reproduce.likelihood.exact import LinearGaussian
 from reproduce.likelihood.quadrature import Quadrature
 from reproduce.likelihood.target import Estimate
+from reproduce.likelihood.unfinished import Unfinished
 
 COMMITTED = Path(__file__).parents[3] / "results" / "reference" / "estimators"
 
@@ -62,6 +65,26 @@ def test_errors_are_estimate_minus_exact_and_unflagged_misses_are_counted():
     assert row["largest"] == pytest.approx(0.8)
     assert (row["n_points"], row["missed"], row["missed_unflagged"], row["flagged"]) == (4, 2, 1, 1)
     assert row["seconds_per_1000"] == 500
+
+
+def test_an_estimate_that_is_done_is_not_made_again(tmp_path):
+    """Of the same images, models, settings and version; another has its own."""
+    model = LinearGaussian.random(1, 8, 0.25)
+    _, x = simulate(model.target, 4, (0, 1))
+    terminal, ais = Console(quiet=True), Ais(10, 4)
+
+    def timed(estimator, images=x, what="a model"):
+        place = Unfinished(tmp_path), terminal
+        return estimators.timed(estimator, model.target, images, (0, 1), what, *place)
+
+    first = timed(ais)
+    again = timed(Ais(10, 4))
+    assert again[1] == first[1]  # the seconds that it took
+    assert torch.equal(again[0].value, first[0].value)
+    assert len(list((tmp_path / "unfinished").iterdir())) == 1
+    for another in ({"estimator": Ais(11, 4)}, {"images": x[:, :2]}, {"what": "another"}):
+        timed(**{"estimator": ais, **another})
+    assert len(list((tmp_path / "unfinished").iterdir())) == 4
 
 
 @pytest.mark.slow

@@ -211,6 +211,56 @@ def test_the_estimate_command(small, capsys):
     assert "no normalised density" in said
 
 
+class Interrupted:
+    """Stands for `evaluate.estimate`: interrupted at the n-th member, and counting them."""
+
+    def __init__(self, at=None):
+        self.at, self.asked, self.estimate = at, [], evaluate.estimate
+
+    def __call__(self, store, question, seeds, *more):
+        if self.at == len(self.asked):
+            raise KeyboardInterrupt
+        self.asked += [(question.cell.algorithm, question.samples, question.split, *seeds)]
+        return self.estimate(store, question, seeds, *more)
+
+
+def test_an_interrupted_estimate_keeps_the_seeds_that_are_done(small, capsys, monkeypatch):
+    asked = printed(small, f"run={run_id(small)}")
+    assert estimate.main(asked) == 0
+    expected = capsys.readouterr().out
+    interrupted, anew = Interrupted(at=1), Interrupted()
+    monkeypatch.setattr(evaluate, "estimate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        estimate.main(asked)
+    assert len(list((small / "unfinished").iterdir())) == 1
+    monkeypatch.setattr(evaluate, "estimate", anew)
+    assert estimate.main(asked) == 0
+    assert interrupted.asked == [("aevb", 8_000, "test", 0)]
+    assert anew.asked == [("aevb", 8_000, "test", 1)]
+    said = capsys.readouterr().out
+    assert said.splitlines()[:-2] == expected.splitlines()[:-2]  # the last say how long it took
+    assert not (small / "unfinished").exists()
+
+
+@pytest.mark.integration
+def test_an_interrupted_figure_keeps_the_members_that_are_estimated(small, tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    shutil.copytree(small, results)
+    for path in results.glob("runs/*/seed-*/likelihood.csv"):
+        path.unlink()
+    whole = pd.read_csv(small / "figure2" / "smoke" / "curves.csv")
+    interrupted, anew = Interrupted(at=3), Interrupted()
+    monkeypatch.setattr(evaluate, "estimate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        figure.main([*SMALL, f"results={results}"])
+    monkeypatch.setattr(evaluate, "estimate", anew)
+    assert figure.main([*SMALL, f"results={results}"]) == 0
+    assert len(interrupted.asked) == 3
+    assert len(interrupted.asked + anew.asked) == len(whole)
+    again = pd.read_csv(results / "figure2" / "smoke" / "curves.csv")
+    pd.testing.assert_frame_equal(again, whole, check_exact=True)
+
+
 def test_the_estimate_command_at_a_snapshot_and_of_fewer_members(small, capsys):
     assert estimate.main(printed(small, f"run={run_id(small)}", "at=4000", "seeds=1")) == 0
     said = capsys.readouterr().out
@@ -264,7 +314,7 @@ def test_estimates_of_an_older_version_are_made_again(small, tmp_path, monkeypat
     monkeypatch.setattr(evaluate, "estimate", counted)
     monkeypatch.setattr(HmcKde, "version", HmcKde.version + 1)
     assert figure.main([*SMALL, f"results={results}"]) == 0
-    assert sorted(made) == [("hmc_kde", 8_000)] * 2 + [("hmc_kde", 9_000)] * 2
+    assert sorted(made) == [("hmc_kde", 8_000)] * 4 + [("hmc_kde", 9_000)] * 4
     found = pd.read_csv(results / "figure2" / "smoke" / "curves.csv")
     columns = [c for c in found.columns if c not in ("value", "stderr")]
     assert not found.duplicated(columns).any()
