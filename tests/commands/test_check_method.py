@@ -187,6 +187,15 @@ def test_the_checks_leave_the_global_generators_alone(mine):
     assert torch.equal(torch.randn(3), expected)
 
 
+def test_the_images_that_it_is_checked_on_are_named(monkeypatch, capsys):
+    monkeypatch.setattr(check_method, "CHECKS", {})
+    for more, name in ([], "scikit-learn digits"), (["data=digits_continuous"], "continuous"):
+        assert check_method.main(["algorithm=aevb", *more]) == 0
+        first = capsys.readouterr().out.splitlines()[0]
+        assert name in first.partition("on small models of")[2]
+        assert ("continuous" in first) == bool(more)
+
+
 def test_what_to_check_has_to_be_said(monkeypatch):
     monkeypatch.delenv("METHODS", raising=False)
     with pytest.raises(UserError, match="Say which method"):
