@@ -77,13 +77,18 @@ def _unlike(results: Path, budget: str | None, evidence: Evidence) -> Path:
     if budget:
         return results / f"claims-{budget}.json"
     path = results / "claims.json"
-    ours = _as_stored(evidence)
-    known = read_json(path, "delete it")["sources"] if path.exists() else {}
+    ours = _within(evidence.sources)
+    known = _within(read_json(path, "delete it")["sources"]) if path.exists() else {}
     if all(known.get(name, ours.get(name)) == ours.get(name, known.get(name)) for name in DRAWN):
         return path
     names = (Path(ours[name]).parent.name for name in DRAWN if name in ours)
     print(f"{path} is of other drawings and stays as it is.")
     return results / f"claims-{'-'.join(dict.fromkeys(names))}.json"
+
+
+def _within(sources: dict[str, str]) -> dict[str, str]:
+    """The sources within their results folder, which may have been copied or moved since."""
+    return {name: "/".join(Path(source).parts[-3:]) for name, source in sources.items()}
 
 
 def _as_stored(evidence: Evidence) -> dict[str, str]:

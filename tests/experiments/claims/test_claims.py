@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -512,6 +513,16 @@ def test_the_same_drawings_are_checked_again_into_the_same_file(results):
     likelihoods.to_csv(folder / "curves.csv", index=False)
     command.main([f"results={results}"])
     assert sorted(path.name for path in results.glob("*.json")) == ["claims.json"]
+
+
+def test_the_drawings_of_a_copied_folder_are_the_same(results, tmp_path):
+    command.main([f"results={results}"])
+    copied = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(results, copied)
+    command.main([f"results={copied}"])
+    assert [path.name for path in copied.glob("*.json")] == ["claims.json"]
+    written = json.loads((copied / "claims.json").read_text(encoding="utf-8"))
+    assert written["sources"]["bounds"].startswith(copied.as_posix())
 
 
 def test_places_are_printed_on_request(results, capsys):
