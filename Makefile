@@ -33,6 +33,7 @@ PEERS := $(VENV)/.installed-bench
 # A folder's name is taken as it is typed: a dollar sign is its own, and an apostrophe is quoted, too.
 quoted = '$(subst ','\'',$(1))'
 FOLDER = $(if $(filter-out results,$(RESULTS)),$(call quoted,results=$(value RESULTS)))
+NO_RESULTS = $(if $(FOLDER),$(error $@ is about the folder results alone, so RESULTS cannot be given))
 OVERRIDES = budget=$(BUDGET) $(if $(SEEDS),seeds=$(SEEDS)) $(FOLDER) $(ARGS)
 
 .PHONY: help install figure1 figure2 manifolds samples replay step-sizes ablation sweep estimators diagnostics claims report dashboard bench install-bench gpu test test-more test-all lint clean-results
@@ -76,10 +77,10 @@ sweep: $(INSTALLED) ## Train many cells: SWEEP='algorithm=aevb,wake_sleep model.
 	$(PY) -m reproduce sweep $(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) $(OVERRIDES) $(SWEEP)
 
 estimators: $(INSTALLED) ## Validate the estimators of log p(x) against exact answers
-	$(PY) -m reproduce estimators $(ARGS)
+	$(PY) -m reproduce estimators $(FOLDER) $(ARGS)
 
 diagnostics: $(INSTALLED) ## KL a latent dimension, active units, collapse, noise of the bound, of what is trained
-	$(PY) -m reproduce diagnostics $(call quoted,results=$(value RESULTS))
+	$(PY) -m reproduce diagnostics $(call quoted,results=$(value RESULTS)) $(ARGS)
 
 claims: $(INSTALLED) ## Check the paper's claims on what is drawn: RESULTS=results (default), ARGS='budget=NAME places=true'
 	$(PY) -m reproduce claims $(call quoted,results=$(value RESULTS)) $(ARGS)
@@ -91,7 +92,7 @@ dashboard: $(INSTALLED) ## W&B runs of everything in the store, and the publishe
 	$(PY) -m reproduce dashboard $(FOLDER) $(ARGS)
 
 bench: $(PEERS) ## Measure training next to PyTorch, Lightning, JAX and Pyro; and the estimators
-	$(PY) -m benchmarks.bench $(ARGS)
+	$(NO_RESULTS)$(PY) -m benchmarks.bench $(ARGS)
 	$(PY) -m benchmarks.likelihood
 
 install-bench: $(PEERS) ## Add to .venv the peers that `make bench` measures: JAX and Pyro
@@ -101,7 +102,7 @@ $(PEERS): $(INSTALLED)
 	@touch $@
 
 gpu: $(INSTALLED) ## On a GPU: checks, speed, then cells of the paper budget, in MINUTES=10; without .venv: python -m benchmarks.gpu
-	$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(call quoted,$(value DATA_DIR))) $(ARGS)
+	$(NO_RESULTS)$(PY) -m benchmarks.gpu --minutes $(MINUTES) $(if $(DATA_DIR),--data-dir $(call quoted,$(value DATA_DIR))) $(ARGS)
 
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
@@ -121,4 +122,4 @@ lint: $(INSTALLED) ## Check style and types
 	$(VENV)/bin/pyright
 
 clean-results: ## Delete what you ran (not the committed results)
-	rm -rf results/runs results/restored results/unfinished results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu
+	$(NO_RESULTS)rm -rf results/runs results/restored results/unfinished results/figure1 results/figure2 results/ablations results/manifolds results/samples results/replay results/diagnostics results/estimators results/claims*.json results/report results/wandb results/sweeps results/wandb-sweep results/bench.json results/bench_likelihood.json results/growth.* results/published_estimator results/gpu

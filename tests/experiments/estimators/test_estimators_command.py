@@ -87,6 +87,15 @@ def test_an_estimate_that_is_done_is_not_made_again(tmp_path):
     assert len(list((tmp_path / "unfinished").iterdir())) == 4
 
 
+@pytest.mark.parametrize("used", ["mnist", "digits"])
+@pytest.mark.parametrize("results", ["results", "x"])
+def test_only_the_suites_own_tables_go_to_the_committed_ones(used, results, monkeypatch):
+    monkeypatch.setattr(estimators, "substitute_missing", lambda *_: {"mnist": used})
+    made = estimators.make([f"results={results}"], Console(quiet=True))
+    own = (used, results) == ("mnist", "results")
+    assert made.folder == (estimators.FOLDER if own else Path(results) / "estimators")
+
+
 @pytest.mark.slow
 def test_the_command_on_the_digits_leaves_the_committed_tables_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -98,7 +107,7 @@ def test_the_command_on_the_digits_leaves_the_committed_tables_alone(tmp_path, m
     assert estimators.main([f"results={tmp_path}", "tracking=off", "workers=1"]) == 0
     said = capsys.readouterr().out
     assert not (tmp_path / estimators.FOLDER).exists()
-    written = tmp_path / estimators.STAND_IN_FOLDER
+    written = tmp_path / "estimators"
     assert {p.name for p in written.iterdir()} == {
         "errors.csv", "bdmc.csv", "tables.md", "manifest.json"
     }  # fmt: skip
