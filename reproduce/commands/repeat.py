@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from reproduce.analysis.curves import in_paper_order
@@ -56,11 +55,8 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
 
 def table(found: pd.DataFrame) -> Table:
     """Return the differences as a table, a pair of curves a row."""
-    result = Table(title="Largest differences in nats")
-    result.add_column("curves", no_wrap=True)
-    for name in ("points", "at the end", "anywhere"):
-        result.add_column(name, justify="right", no_wrap=True)
-    result.add_column("there", no_wrap=True)
+    numbers = ("points", "at the end", "anywhere")
+    result = cli.table(("curves", *numbers, "there"), numbers, "Largest differences in nats")
     for row in found.itertuples():
         result.add_row(
             f"{dataset_name(str(row.dataset))}, N_z = {row.n_latent}, N = {row.n_train:,}, "
@@ -92,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     other = Path(given["other"]) if given["other"] else committed
     ours, theirs = read_curves(mine), read_curves(other)
     found = differences(ours, theirs)
-    console = Console(width=160, markup=False)
+    console = cli.console()
     console.print(table(found))
     points = found["points"].sum()
     console.print(
@@ -100,6 +96,5 @@ def main(arguments: Sequence[str]) -> int:
         f"{len(ours) - points:,} only in {given['folder']}, "
         f"{len(theirs) - points:,} only in {other}.",
         highlight=False,
-        soft_wrap=True,
     )
     return 0

@@ -1,12 +1,14 @@
 """Comparing two runs of a figure point by point."""
 
+import io
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from reproduce.commands.repeat import differences
+from reproduce.commands.repeat import differences, table
 from reproduce.common.errors import UserError
 from reproduce.common.provenance import REPOSITORY
 
@@ -30,6 +32,16 @@ def test_the_farthest_point_of_each_pair_of_curves_is_found():
     assert found["largest"].tolist() == [0.5, 0.0]
     assert found["samples"].tolist() == [2_000, 1_000]
     assert found["at_end"].tolist() == pytest.approx([0.1, 0.0])
+
+
+def test_the_table_fits_the_terminal():
+    found = differences(curve([-9.0], dataset="freyface"), curve([-8.5], dataset="freyface"))
+    file = io.StringIO()
+    Console(file=file, width=60, soft_wrap=True).print(table(found))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "5.0e-01" in file.getvalue()
+    assert "…" not in file.getvalue()
 
 
 def test_curves_that_do_not_meet_are_refused():
