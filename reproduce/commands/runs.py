@@ -51,7 +51,10 @@ def list_command(arguments: Sequence[str]) -> int:
     if as_json:
         print(json.dumps(found, indent=2))
     elif not found:
-        terminal.print(f"There is no run in {stored(results).root}; `make figure1` trains some.")
+        terminal.print(
+            f"There is no run in {stored(results).root}; `reproduce figure figure=figure1` "
+            "trains some."
+        )
     return 0
 
 

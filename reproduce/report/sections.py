@@ -22,6 +22,7 @@ from reproduce.experiments.claims.paper import CLAIMS, check_all
 from reproduce.experiments.claims.tables import details_table, summary_table
 from reproduce.report.panels import InteractivePanel, Kind, algorithms_of, panels
 
+DRAW = "reproduce figure figure="
 BOUND = Kind("figure1", FIGURE2_SPLITS, "variational bound (nats)", log_x=True)
 LIKELIHOOD = Kind(
     "figure2", {"train": "train", "test": "test"}, "marginal log-likelihood (nats)", log_x=False
@@ -82,13 +83,20 @@ def claims(results: Path, evidence: Evidence) -> Section:
 def figure1(results: Path, evidence: Evidence) -> Section:
     """Experiment 1, interactive."""
     title = "Experiment 1: the paper’s Figure 2"
-    return _curves("figure1", title, BOUND, evidence.bounds, "figure2", "make figure1")
+    return _curves("figure1", title, BOUND, evidence.bounds, "figure2", f"{DRAW}figure1")
 
 
 def figure2(results: Path, evidence: Evidence) -> Section:
     """Experiment 2, interactive."""
     title = "Experiment 2: the paper’s Figure 3"
-    return _curves("figure2", title, LIKELIHOOD, evidence.likelihoods, "figure3", "make figure2")
+    return _curves(
+        "figure2",
+        title,
+        LIKELIHOOD,
+        evidence.likelihoods,
+        "figure3",
+        f"{DRAW}figure2",
+    )
 
 
 def _curves(
@@ -108,14 +116,14 @@ def comparison(results: Path, evidence: Evidence) -> Section:
         if source in evidence.sources and path.is_file():
             table = read_table(path, {"samples": float}, "draw the figure again")
             html += _markdown(tables(path.parent, None)) if len(table) else ""
-    return _section("comparison", "Ours against the paper", html, "make figure1")
+    return _section("comparison", "Ours against the paper", html, f"{DRAW}figure1")
 
 
 def manifolds(results: Path, evidence: Evidence) -> Section:
     """The paper's Figure 4."""
     alt = "Grids of images decoded from two-dimensional latent spaces, as in the paper's Figure 4"
     html = _picture(_latest(results / "manifolds", "manifolds.png") / "manifolds.png", alt)
-    return _section("manifolds", "Manifolds: the paper’s Figure 4", html, "make manifolds")
+    return _section("manifolds", "Manifolds: the paper’s Figure 4", html, f"{DRAW}manifolds")
 
 
 def samples(results: Path, evidence: Evidence) -> Section:
@@ -126,7 +134,7 @@ def samples(results: Path, evidence: Evidence) -> Section:
     alt = "Test images, and their reconstructions by each model"
     html += _picture(folder / "reconstructions.png", alt) if html else ""
     title = "Samples: the paper’s Figure 5, and reconstructions"
-    return _section("samples", title, html, "make samples")
+    return _section("samples", title, html, f"{DRAW}samples")
 
 
 def diagnostics(results: Path, evidence: Evidence) -> Section:
@@ -134,14 +142,18 @@ def diagnostics(results: Path, evidence: Evidence) -> Section:
     folder = results / "diagnostics"
     alt = "KL divergence of each latent dimension, by rank"
     html = _picture_and_table(folder / "kl.png", alt)
-    return _section("diagnostics", "What the latent space is used for", html, "make diagnostics")
+    return _section(
+        "diagnostics", "What the latent space is used for", html, "reproduce diagnostics"
+    )
 
 
 def estimators(results: Path, evidence: Evidence) -> Section:
     """Validation of the estimators of log p(x)."""
     path = or_committed(results / "estimators" / "tables.md")
     html = _committed(results, path) + _markdown_in(path) if path.is_file() else ""
-    return _section("estimators", "Are the estimators of log p(x) right?", html, "make estimators")
+    return _section(
+        "estimators", "Are the estimators of log p(x) right?", html, "reproduce estimators"
+    )
 
 
 def ablations(results: Path, evidence: Evidence) -> Section:
@@ -151,7 +163,7 @@ def ablations(results: Path, evidence: Evidence) -> Section:
         alt = f"Curves of the variants of the ablation {folder.name}; the table has the values"
         if found := _picture_and_table(folder / f"{folder.name}.png", alt):
             html += f"<h3>{escape(folder.name.replace('_', ' '))}</h3>{found}"
-    return _section("ablations", "Ablations", html, "make ablation")
+    return _section("ablations", "Ablations", html, "reproduce ablation")
 
 
 def step_sizes(results: Path, evidence: Evidence) -> Section:
@@ -160,12 +172,12 @@ def step_sizes(results: Path, evidence: Evidence) -> Section:
     folders = (results / name for name in ("step_sizes", "step_sizes_figure2"))
     paths = [or_committed(folder / "step_sizes.csv") for folder in folders]
     if not all(path.is_file() for path in paths):
-        return Section("step-sizes", title, missing="make step-sizes")
+        return Section("step-sizes", title, missing="reproduce step-sizes")
     from reproduce.experiments.step_sizes import SCORES, choose
 
     rows = [["entry", "algorithm", "step size", "mean over seeds", "chosen"]]
     for path in paths:
-        scores = read_table(path, SCORES, "restore it, or choose again with `make step-sizes`")
+        scores = read_table(path, SCORES, "restore it, or choose again with `reproduce step-sizes`")
         chosen = {
             (row["entry"], row["algorithm"], row["step_size"])
             for row in choose(scores).to_dict("records")

@@ -31,7 +31,7 @@ LEAST_FREE = 64 * 1024
 """Bytes of free space with which the end of an offline run can be written."""
 INCOMPLETE = (
     "W&B's run {} may be incomplete, for its folder {} is full (curves and checkpoints are kept "
-    "elsewhere and checked); free some space, then `make dashboard` writes it anew."
+    "elsewhere and checked); free some space, then `reproduce dashboard` writes it anew."
 )
 
 

@@ -56,9 +56,8 @@ def results(tmp_path_factory):
 
 def test_it_says_what_is_missing_and_how_to_make_it(results):
     page = (results / "report" / "index.html").read_text(encoding="utf-8")
-    made = ("manifolds", "samples", "diagnostics")
-    for command in (f"make {name}" for name in made):
-        assert f"<code>{command}</code>" in page
+    for verb in ("figure figure=manifolds", "figure figure=samples", "diagnostics"):
+        assert f"<code>reproduce {verb}</code>" in page
     assert page.count("The committed ones:") == 2  # estimators and step sizes, of this code
     assert not re.search(r'(?:src|href)="(?!data:|#)', page.split("<script>")[0])
 
@@ -81,7 +80,7 @@ def test_names_from_files_cannot_become_markup(results, tmp_path):
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="make figure1"):
+    with pytest.raises(UserError, match="reproduce figure figure=figure1"):
         report.main([f"results={tmp_path}"])
     with pytest.raises(UserError, match="Usage"):
         report.main(["a", "b"])

@@ -125,4 +125,4 @@ def test_a_full_folder_is_not_silent(tmp_path, monkeypatch, capfd):
     run.finalize("success")
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("W&B's run ")
-    assert "`make dashboard`" in line
+    assert "`reproduce dashboard`" in line

@@ -80,7 +80,8 @@ def gather(results: Path, budget: str | None = None) -> Evidence:
     if not any(found.values()):
         raise UserError(
             f"{results} holds neither figure1/<budget>/curves.csv nor figure2/<budget>/curves.csv; "
-            "run `make figure1` or `make figure2` first, or give another results folder."
+            "run `reproduce figure figure=figure1` or `figure=figure2` first, or give another "
+            "results folder."
         )
     found["estimators"] = _there(or_committed(results / "estimators" / "errors.csv"))
     tables = {name: _read(path) if path else pd.DataFrame() for name, path in found.items()}

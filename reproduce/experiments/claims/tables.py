@@ -12,11 +12,11 @@ from reproduce.experiments.claims.paper import judged
 from reproduce.experiments.claims.places import STAND_IN
 
 SOURCES = {
-    "1": ("bounds", "make figure1"),
-    "2": ("bounds", "make figure1"),
-    "3": ("likelihoods", "make figure2"),
-    "4": ("diagnostics", "make diagnostics"),
-    "5": ("estimators", "make estimators"),
+    "1": ("bounds", "reproduce figure figure=figure1"),
+    "2": ("bounds", "reproduce figure figure=figure1"),
+    "3": ("likelihoods", "reproduce figure figure=figure2"),
+    "4": ("diagnostics", "reproduce diagnostics"),
+    "5": ("estimators", "reproduce estimators"),
 }
 """By a claim's first letter: its table of the evidence, and the command that makes that."""
 LACKS = {
@@ -114,11 +114,15 @@ def next_steps(findings: Sequence[Finding], evidence: Evidence) -> list[str]:
         ]
         needs = " ".join(one.needs for one in open_ones)
         further = LARGER[figure].get(budget[0])
-        settings = f" ARGS=settings={budget[2]}" if budget[2] else ""
+        settings = f" settings={budget[2]}" if budget[2] else ""
         if further and (STAND_IN in needs or "training to" in needs):
-            steps.append(f"More samples: `make {figure} BUDGET={further}{settings}`.")
+            steps.append(
+                f"More samples: `reproduce figure figure={figure} budget={further}{settings}`."
+            )
         elif seeds := [one.seeds for one in open_ones if one.seeds]:
-            command = f"make {figure} BUDGET={budget[0]} SEEDS={min(seeds)}{settings}"
+            command = (
+                f"reproduce figure figure={figure} budget={budget[0]} seeds={min(seeds)}{settings}"
+            )
             steps.append(f"More seeds: `{command}`, or up to {max(seeds)}.")
     return steps
 

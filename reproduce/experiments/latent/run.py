@@ -154,7 +154,10 @@ def diagnose_store(
             place = {key: row[key] for key in list(row)[:7]}
             dimensions += [{**place, "rank": r + 1, "kl": value} for r, value in enumerate(kl)]
     if not members:
-        raise UserError(f"{store.root} holds no trained cell with an encoder; run `make figure1`.")
+        raise UserError(
+            f"{store.root} holds no trained cell with an encoder; run `reproduce "
+            "figure figure=figure1`."
+        )
     return pd.DataFrame(members).sort_values(ORDER, ignore_index=True), pd.DataFrame(dimensions)
 
 

@@ -444,7 +444,7 @@ def test_the_command_prints_and_writes_what_it_found(results, capsys):
     assert command.main([f"results={results}"]) == 0
     printed = capsys.readouterr().out
     assert "✔ holds" in printed
-    assert "`make figure2`" in printed  # what claim 3 lacks
+    assert "`reproduce figure figure=figure2`" in printed  # what claim 3 lacks
     written = json.loads((results / "claims.json").read_text(encoding="utf-8"))
     assert written["sources"]["bounds"] == (results / "figure1/laptop/curves.csv").as_posix()
     assert set(written["sources"]) == {"bounds", "estimators"}  # the committed validation
@@ -546,20 +546,20 @@ def test_what_is_printed_says_what_to_do_next(results, capsys):
     command.main([f"results={results}"])
     printed, two_a = row("2a")
     assert "another N_z of the same data" in two_a
-    assert "make figure1`" not in printed
-    assert "More samples: `make figure1 BUDGET=desktop`." in printed
+    assert "reproduce figure figure=figure1`" not in printed
+    assert "More samples: `reproduce figure figure=figure1 budget=desktop`." in printed
     smoke(results)
     command.main([f"results={results}", "budget=smoke"])
     printed, two_a = row("2a")
     assert STAND_IN in two_a
-    assert "More samples: `make figure1 BUDGET=laptop`." in printed
+    assert "More samples: `reproduce figure figure=figure1 budget=laptop`." in printed
     (results / "figure1" / "laptop").rename(results / "figure1" / "paper-text")
     wide = both.assign(value=both["value"] + 20 * both["seed"] * (both["algorithm"] == "aevb"))
     wide.to_csv(results / "figure1" / "paper-text" / "curves.csv", index=False)
     command.main([f"results={results}"])
     printed, _ = row("1b")
-    assert "More seeds: `make figure1 BUDGET=paper SEEDS=" in printed
-    assert "ARGS=settings=text" in printed
+    assert "More seeds: `reproduce figure figure=figure1 budget=paper seeds=" in printed
+    assert " settings=text`" in printed
 
 
 def test_the_furthest_drawing_counts_and_a_stand_in_only_alone(results):
@@ -571,7 +571,7 @@ def test_the_furthest_drawing_counts_and_a_stand_in_only_alone(results):
 
 
 def test_bad_input_is_one_sentence(results, tmp_path):
-    with pytest.raises(UserError, match="make figure1"):
+    with pytest.raises(UserError, match="reproduce figure figure=figure1"):
         command.main([f"results={tmp_path / 'nothing'}"])
     with pytest.raises(UserError, match="Usage"):
         command.main(["--help-me"])

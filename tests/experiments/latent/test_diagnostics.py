@@ -111,7 +111,7 @@ def test_sizes_are_in_order_and_each_number_of_samples_has_a_panel(tmp_path):
 
 
 def test_nothing_trained_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="make figure1"):
+    with pytest.raises(UserError, match="reproduce figure figure=figure1"):
         diagnostics.main([f"results={tmp_path}"])
     with pytest.raises(UserError, match="Usage"):
         diagnostics.main(["a", "b", "c"])
