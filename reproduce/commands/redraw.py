@@ -5,6 +5,7 @@ this is how what lies under results/reference/ follows it.
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,5 +107,5 @@ def main(arguments: Sequence[str]) -> int:
     given = cli.parsed(arguments, "redraw folder=FOLDER[,FOLDER...]", folder=None)
     provenance()  # of the code that runs, before a picture changes the working tree
     for folder in given["folder"].split(","):
-        cli.console().print(f"Written: {redraw(Path(folder))}", highlight=False)
+        cli.console().print(f"Written: {redraw(Path(os.path.expanduser(folder)))}", highlight=False)
     return 0

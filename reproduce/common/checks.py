@@ -1,6 +1,7 @@
 """Checks of single settings, each ending in one sentence that says what was expected."""
 
 import math
+import os
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -56,10 +57,10 @@ def one_of(name: str, value: Any, options: Collection[str]) -> str:
 
 
 def folder_name(name: str, value: Any) -> str:
-    """Return `value` as the name of a folder, or raise `UserError`."""
+    """Return `value` as the name of a folder; not every shell makes a home of a leading ~."""
     if value == "" or not (isinstance(value, str) or _is_number(value)):
         raise UserError(f"{name} must be a folder, not {shown(value)}.")
-    return str(value)
+    return os.path.expanduser(str(value))
 
 
 def name_of(name: str, value: Any) -> str:

@@ -26,6 +26,8 @@ FOLDER_ERRORS = (
 )  # fmt: skip
 """What the system says of folders that cannot be used; other OSErrors may be ours."""
 
+PLACES = ("results", "folder", "other", "data_dir")
+"""Arguments of verbs that are folders."""
 MEASURED, LONG = 5, 60
 """Seconds after which a speed is known, and that somebody would want to know of beforehand."""
 WANDB_FAILS = (
@@ -63,7 +65,7 @@ def parsed(arguments: Iterable[str], usage: str, **defaults: str | None) -> dict
         name = key.replace(".", "_")
         if not equals or name not in defaults or name in given or not value:
             raise UserError(f"{argument!r} cannot be given here. Usage: reproduce {usage}")
-        given[name] = value
+        given[name] = os.path.expanduser(value) if name in PLACES else value
     if missing := [name for name, value in defaults.items() if value is None and name not in given]:
         raise UserError(f"{' and '.join(missing)} must be given. Usage: reproduce {usage}")
     return {name: given.get(name) or value or "" for name, value in defaults.items()}

@@ -3,6 +3,7 @@
 What a user can get wrong is found here, before anything is trained or written.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,8 +77,9 @@ def job_from(config: DictConfig) -> Job:
         raise UserError(
             f"tracking.mode={mode} needs a folder and a project; give tracking={mode} instead."
         )
-    if "folder" in config.tracking:
-        tracking_places(config)
+    tracking = _plain(config.tracking)
+    if "folder" in tracking:
+        tracking["folder"] = str(tracking_places(config)[0])
     workers(config)
     return Job(
         cell=cell_from(config),
@@ -88,7 +90,7 @@ def job_from(config: DictConfig) -> Job:
         device=setting(config, "device"),
         threads=setting(config, "threads"),
         compiled=setting(config, "compile"),
-        tracking=_plain(config.tracking),
+        tracking=tracking,
     )
 
 
@@ -109,7 +111,7 @@ def runs_folder(config: DictConfig) -> Path:
 
 def data_dir(config: DictConfig) -> str | None:
     """The user's folder of data files, where one is given."""
-    return str(config.data.dir) if config.data.dir else None
+    return os.path.expanduser(str(config.data.dir)) if config.data.dir else None
 
 
 def trains(config: DictConfig) -> bool:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -28,7 +29,8 @@ LABELS = (
     "budget.name", "settings.name",
 )  # fmt: skip
 """Settings that say what a file of conf/ is of, and would only mislabel curves and folders."""
-TYPED = ("results", "data.dir", "tracking.folder", "tracking.project", "run")
+PLACES = ("results", "data.dir", "tracking.folder")
+TYPED = (*PLACES, "tracking.project", "run")
 """Places and names: each is taken as it is typed, never as a number, and never swept."""
 
 
@@ -52,7 +54,7 @@ def _typed(override: str) -> str:
             f"{key} is a place or a name, which cannot be swept; if {value!r} is what it is "
             f'called, put it in quotes within the shell\'s: "{key}={quoted(value)}".'
         )
-    return f"{name}={quoted(value)}"
+    return f"{name}={quoted(os.path.expanduser(value) if key in PLACES else value)}"
 
 
 def check_overrides(

@@ -128,7 +128,7 @@ def resolve_data_dir(data_dir: str | Path | None) -> Path | None:
     """Return the user's data folder as an absolute path; None where none (or "") is given."""
     if data_dir is None or str(data_dir) == "":  # an empty environment variable is no folder
         return None
-    folder = Path(data_dir).expanduser().resolve()
+    folder = Path(os.path.expanduser(str(data_dir))).resolve()
     if not folder.is_dir():
         wrong = "is not a folder" if folder.exists() else "does not exist"
         raise UserError(

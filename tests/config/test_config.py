@@ -1,12 +1,14 @@
 """The configurations: all of them compose and train, and cells are told apart by mathematics."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
 from reproduce import config, data
+from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.config.overrides import as_typed, check_overrides, groups
 from reproduce.experiments import plan as plans
@@ -321,3 +323,20 @@ def test_places_are_never_swept():
             check_overrides([f"results={given}"], sweep=True)
         assert f"\"results='{given}'\"" in str(refusal.value)
         check_overrides([f"results='{given}'"], sweep=True)
+
+
+def test_a_leading_tilde_is_the_home_in_every_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATA_DIR", "~/data")
+    for given in ("results=~/x", "results='~/x'"):
+        settings = config.compose_config([given, "tracking.folder=~/w"])
+        assert config.results_folder(settings) == tmp_path / "x"
+        assert config.tracking_places(settings)[0] == tmp_path / "w"
+        assert config.data_dir(settings) == str(tmp_path / "data")
+    assert config.data_dir(config.compose_config(["data.dir=~"])) == str(tmp_path)
+    quoted = config.compose_config(["tracking.folder='~/w'"])
+    assert config.job_from(quoted).tracking["folder"] == f"{tmp_path}/w"
+    assert cli.parsed(["results=~/x"], "list", results="results") == {"results": f"{tmp_path}/x"}
+    assert config.results_folder(config.compose_config(["results=./~"])) == Path("./~")
+    nobody = config.compose_config(["results=~no-such-user/x"])  # as in a shell
+    assert config.results_folder(nobody) == Path("~no-such-user/x")
