@@ -22,7 +22,6 @@ from reproduce.training.job import Job
 from reproduce.training.loop import (
     block_samples,
     build,
-    compiles,
     most_stacked,
 )
 
@@ -145,8 +144,8 @@ def measure_rate(job: Job, stack: int) -> Rate:
     device = choose_device(job.device)
     algorithm = build(job.cell, images, job.seeds[:stack], device).without_trainer()
     first, block = 1, 0  # the first block is not counted: it also sets up, or compiles
-    if compiles(job):
-        algorithm.compile_steps(job.threads, optional=job.compiled == "auto")
+    if job.compiled is True:  # not for "auto": a plan should not take longer than it has to
+        algorithm.compile_steps(job.threads)
     if algorithm.is_compiled:  # from the end of the warm-up on
         block = -(-algorithm.warmup_steps // BLOCK_STEPS)
     times = [time.perf_counter()]
@@ -190,6 +189,6 @@ def _size(job: Job, stack: int) -> tuple[Any, ...]:
     target = job.cell.settings["algorithm"]["_target_"]
     return (
         job.cell.dataset, job.cell.n_train, job.cell.n_latent, str(model), target, stack,
-        job.threads, compiles(job),
+        job.threads, job.compiled,
         job.cell.settings["algorithm"].get("batch_size"),
     )  # fmt: skip
