@@ -11,23 +11,28 @@ from reproduce.models.random_streams import generator
 
 EVERY = pytest.mark.parametrize("name", ["aevb", "wake_sleep", "full_vb"])
 
+SIZES = [
+    (BernoulliDecoder, 784, 500, 3, 1000),
+    (BernoulliDecoder, 784, 500, 5, 1000),
+    (BernoulliDecoder, 784, 500, 10, 1000),
+    (BernoulliDecoder, 784, 500, 20, 1000),
+    (BernoulliDecoder, 784, 500, 200, 1000),
+    (GaussianDecoder, 560, 200, 2, 365),
+    (GaussianDecoder, 560, 200, 5, 365),
+    (GaussianDecoder, 560, 200, 10, 365),
+    (GaussianDecoder, 560, 200, 20, 365),
+    (BernoulliDecoder, 64, 100, 5, 297),
+    (BernoulliDecoder, 64, 100, 10, 297),
+    (GaussianDecoder, 64, 100, 10, 297),
+]
 
-@EVERY
+
 @pytest.mark.parametrize(
-    ("decoder", "pixels", "hidden", "latent", "test_images"),
+    ("name", "decoder", "pixels", "hidden", "latent", "test_images"),
     [
-        (BernoulliDecoder, 784, 500, 3, 1000),
-        (BernoulliDecoder, 784, 500, 5, 1000),
-        (BernoulliDecoder, 784, 500, 10, 1000),
-        (BernoulliDecoder, 784, 500, 20, 1000),
-        (BernoulliDecoder, 784, 500, 200, 1000),
-        (GaussianDecoder, 560, 200, 2, 365),
-        (GaussianDecoder, 560, 200, 5, 365),
-        (GaussianDecoder, 560, 200, 10, 365),
-        (GaussianDecoder, 560, 200, 20, 365),
-        (BernoulliDecoder, 64, 100, 5, 297),
-        (BernoulliDecoder, 64, 100, 10, 297),
-        (GaussianDecoder, 64, 100, 10, 297),
+        *(("aevb", *size) for size in SIZES),
+        *(("wake_sleep", *size) for size in SIZES),
+        *(("full_vb", *size) for size in SIZES[3::4]),  # not of the paper's figures
     ],
 )
 def test_a_member_of_a_stack_equals_the_same_seed_alone(

@@ -144,7 +144,7 @@ def subject(name):
 @pytest.mark.parametrize(
     ("title", "what"),
     [
-        pytest.param(title, what, marks=[pytest.mark.integration] if number else [])
+        pytest.param(title, what, marks=[pytest.mark.slow] if number else [])
         for title, cases in WRONG.items()
         for number, what in enumerate(cases)
     ],

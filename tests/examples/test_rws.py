@@ -116,7 +116,7 @@ def test_it_trains_by_its_name_and_gets_better(tmp_path):
     assert test[-1] > test[0] > -64 * math.log(2)  # of a decoder that says 1/2 of every pixel
 
 
-@pytest.mark.integration
+@pytest.mark.slow  # as all of check-method: a minute and a half
 def test_check_method_finds_nothing_wrong(tmp_path):
     done = reproduce("check-method", f"METHODS={EXAMPLE}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -76,7 +76,7 @@ def finished(job):
     scope="module",
     params=[
         "aevb",  # what is stored, and in which order, does not depend on the algorithm
-        pytest.param("wake_sleep", marks=pytest.mark.integration),
+        pytest.param("wake_sleep", marks=pytest.mark.slow),
         pytest.param("mcem", marks=pytest.mark.integration),
     ],
 )
@@ -142,7 +142,7 @@ def test_training_that_stops_in_time_continues_to_the_same_numbers(
 
 
 @pytest.mark.parametrize("write", [0, 1, 2, 3])
-@pytest.mark.parametrize("half_written", [pytest.param(False, marks=pytest.mark.integration), True])
+@pytest.mark.parametrize("half_written", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_killed_while_writing_checkpoints(
     uninterrupted, tmp_path, monkeypatch, write, half_written
 ):
