@@ -117,7 +117,7 @@ def test_an_activation_is_a_setting(tmp_path):
     torch.testing.assert_close(hidden(x), affine.clamp_min(0))
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("change", [DEEP, OWN])
 def test_it_compiles(change, tmp_path):

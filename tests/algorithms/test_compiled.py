@@ -74,7 +74,7 @@ def weights(store, cell, seed):
     return {name: value for name, value in state.items() if name.startswith("model.")}
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     ("name", "decoder", "library"),

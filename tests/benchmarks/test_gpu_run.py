@@ -199,7 +199,7 @@ UNNEEDED = ("pooch", "requests", "wandb", "plotly", "jinja2", "markdown_it")
 """Packages that a machine with torch and Lightning may lack."""
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_rehearsal_and_its_stopped_cell_goes_on_to_the_same_numbers(tmp_path):
     for name in UNNEEDED:
         (tmp_path / "lacking").mkdir(exist_ok=True)

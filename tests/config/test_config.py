@@ -44,7 +44,7 @@ def one_block(cell, images):
         assert torch.equal(old, new) != trained, name
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "dataset", "decoder"), COMBINATIONS)
 def test_every_combination_composes_and_builds(algorithm, dataset, decoder):
     cell = job(f"algorithm={algorithm}", f"data={dataset}", f"model/decoder={decoder}").cell
@@ -57,7 +57,7 @@ def test_every_combination_composes_and_builds(algorithm, dataset, decoder):
     assert built.step_size == config.compose_config([]).settings.step_size[dataset][of]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("sgvb", ["A", "B"])
 @pytest.mark.parametrize(
     ("algorithm", "dataset", "decoder"),

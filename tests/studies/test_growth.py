@@ -43,7 +43,7 @@ def test_an_iteration_of_monte_carlo_em_counts_fifteen_times_the_data():
     assert {p.samples for p in others} == {10_000}
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_every_point_is_a_cell_that_the_suite_accepts_and_no_program_runs_twice():
     measured = growth.points()
     assert len({p[:3] for p in measured}) == len(measured)
@@ -79,7 +79,7 @@ def test_the_picture_has_a_line_and_an_exponent_for_each_series():
             assert f"{exponent:.2f}" in text, panel
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_command_writes_numbers_and_picture(monkeypatch, tmp_path, capsys):
     def measured(name, variant, seconds):
         options = argparse.ArgumentParser()

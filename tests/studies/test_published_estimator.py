@@ -110,7 +110,7 @@ def test_what_the_code_and_a_constant_leave():
     assert published_estimator.explained(table.assign(samples=1e7)) == ""
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_estimates_are_made_once(tmp_path, monkeypatch, capsys):
     settings = config.compose_config(
         ["data=mnist", "algorithm=aevb", "model.n_latent=3", "model.n_hidden=100",
