@@ -76,7 +76,7 @@ def test_its_figure_is_of_one_data_set_of_the_paper_and_one_of_the_suite(monkeyp
     ]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_its_blocks_measure_and_draw_the_encoder_as_a_proposal(monkeypatch):
     model = load_model("mnist-aevb-z3-n1000", results="results/reference/cells")
     source = torch.Generator().manual_seed(0)

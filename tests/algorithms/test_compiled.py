@@ -127,7 +127,7 @@ def test_steps_that_are_not_always_the_same_are_refused(tmp_path):
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     ("algorithm", "data"),
@@ -217,7 +217,7 @@ def test_a_compiler_that_fails_is_done_without_unless_it_was_asked_for(tmp_path,
     pd.testing.assert_frame_equal(*curves, check_exact=True)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     ("body", "said"),

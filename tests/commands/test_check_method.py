@@ -165,7 +165,7 @@ def test_a_method_that_is_wrong_is_found_by_the_check_that_is_for_it(title, what
     [
         "mine",
         *(
-            pytest.param(name, marks=pytest.mark.integration)
+            pytest.param(name, marks=pytest.mark.slow)
             for name in ("wake_sleep", "mcem", "full_vb")
         ),
     ],
@@ -204,7 +204,7 @@ def test_what_to_check_has_to_be_said(monkeypatch):
         check_method.main(["algorithm=nothing"])
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.skipif(not has_cpp_compiler(), reason="needs a C++ compiler")
 def test_the_command_checks_the_example_and_finds_a_step_that_must_not_be_compiled(mine):
     def checked(*arguments):

@@ -77,7 +77,7 @@ def test_both_initialisations_train(scheme):
     one_block(cell, data.load("digits").first(100))
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["budget", "tracking"])
 def test_every_other_choice_composes(group):
     for name in GROUPS[group]:
@@ -163,7 +163,7 @@ def test_the_id_differs_with_the_mathematics(override):
     assert cell_id(*PINNED, override) != cell_id(*PINNED)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_id_does_not_differ_with_anything_else(tmp_path):
     for override in (
         *(f"budget={name}" for name in GROUPS["budget"]),

@@ -77,7 +77,7 @@ def test_a_failing_job_is_named_and_the_others_finish(sweep, launcher, expected)
         assert checkpoints("results") == before
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_jobs_of_several_cores_train_in_several_processes(sweep, launcher, expected):
     arguments = [f"hydra/launcher={launcher}", "workers=2", "seeds=2", "model.n_latent=2"]

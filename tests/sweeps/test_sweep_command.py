@@ -37,7 +37,7 @@ def rows(lines):
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_plan_comes_first_and_the_outcome_last(run):
     status, lines, err = run("algorithm=aevb,wake_sleep", "model.n_latent=2", "seeds=3")
     assert (status, err) == (0, "")
@@ -68,7 +68,7 @@ def test_the_plan_comes_first_and_the_outcome_last(run):
     assert [row[3] for row in rows(lines)] == ["from 2,000", "done"]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_folder_may_have_an_apostrophe(run, tmp_path, monkeypatch):
     folder = tmp_path / "o'brien"
     folder.mkdir()

@@ -22,7 +22,7 @@ ABLATIONS = [*ROOT.glob("conf/ablation/*.yaml"), *FINISHED.glob("ablation/*.yaml
 SMALL = ["ablation=initial_scale_smoke", "samples=25000", "tracking=off", "workers=1", "seeds=2"]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_variants_are_cells_of_their_own(tmp_path, capsys):
     assert ablation.main([*SMALL, f"results={tmp_path}"]) == 0
     folder = tmp_path / "ablations" / "initial_scale_smoke"
@@ -60,7 +60,7 @@ def finished(monkeypatch):
     groups.cache_clear()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.usefixtures("finished")
 @pytest.mark.parametrize("name", sorted(path.stem for path in ABLATIONS))
 def test_every_ablation_composes_and_its_default_is_the_figures_cell(name):
@@ -126,7 +126,7 @@ def test_one_seed_has_no_range():
     assert "[" not in alone
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_variant_without_a_point_is_named(tmp_path, capsys, monkeypatch):
     """Such as one whose members all diverge before the first mark."""
     read = Store.curve

@@ -73,7 +73,7 @@ def test_run_again_trains_nothing_and_draws_the_same(smoke, capsys):
     assert {p: p.stat().st_mtime_ns for p in checkpoints} == checkpoints
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_other_settings_are_said_below_the_figure(tmp_path, monkeypatch):
     below = []
     draw = figure1.draw
@@ -97,7 +97,7 @@ def test_other_settings_are_said_below_the_figure(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_fewer_samples_and_seeds_show_only_those(smoke, capsys):
     assert figure.main([*SMALL, f"results={smoke}", "samples=20000", "seeds=1"]) == 0
     curves = pd.read_csv(smoke / "figure1" / "smoke" / "curves.csv")

@@ -34,7 +34,7 @@ def test_the_unit_square_goes_through_the_inverse_gaussian_cdf():
     np.testing.assert_allclose(np.diff(stats.norm.cdf(z[:4, 0])), 0.25, rtol=1e-5)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "pictures"),
     [("manifolds", ["manifolds"]), ("samples", ["samples", "reconstructions"])],
