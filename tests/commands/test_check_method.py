@@ -164,10 +164,7 @@ def test_a_method_that_is_wrong_is_found_by_the_check_that_is_for_it(title, what
     "name",
     [
         "mine",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("wake_sleep", "mcem", "full_vb")
-        ),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("wake_sleep", "mcem", "full_vb")),
     ],
 )
 def test_nothing_is_wrong_with_a_method_that_is_right(title, name, mine):
