@@ -464,7 +464,7 @@ def test_a_job_that_fails_is_noticed_while_others_report():
 @pytest.mark.timeout(120)
 def test_a_job_that_fails_stops_one_that_trains(tmp_path):
     """Lightning catches SIGTERM while it trains, so that a polite end would wait for ever."""
-    usual = ["tracking=off", "seeds=1", f"results={tmp_path}"]
+    usual = ["tracking=off", "compile=false", "seeds=1", f"results={tmp_path}"]
     sizes = (["model.n_hidden=100"], ["model.n_hidden=2", "samples=1e8"])  # 1e8 take hours
     jobs = [config.job_from(config.compose_config([*usual, *size])) for size in sizes]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -697,7 +697,8 @@ def test_ctrl_c_while_libraries_load_is_one_sentence(tmp_path, seconds):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_time_limit_is_told_from_success(tmp_path, workers):
     command = [sys.executable, "-m", "reproduce", "train", "data=digits", "model.n_hidden=2",
-               "seeds=2", "samples=1e8", "tracking=off", f"workers={workers}"]  # fmt: skip
+               "seeds=2", "samples=1e8", "compile=false", "tracking=off",
+               f"workers={workers}"]  # fmt: skip
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while len(list(tmp_path.glob("results/runs/*/*/curve.csv"))) < 2:

@@ -90,7 +90,7 @@ def test_ctrl_c_ends_the_whole_sweep(tmp_path, launcher):
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_jobs_end_with_the_command_that_started_them(tmp_path, launcher, number):
     """It alone gets the signal, as from a time limit; the jobs are other processes."""
-    endless = [*LONG[:-3], "samples=100000000", "seeds=1", "model.n_latent=2,3"]
+    endless = [*LONG[:-3], "samples=100000000", "compile=false", "seeds=1", "model.n_latent=2,3"]
     process = start(tmp_path, *endless, f"hydra/launcher={launcher}")
     wait_for_a_curve(tmp_path, process)
     os.kill(process.pid, number)
