@@ -103,7 +103,7 @@ def test_without_training_what_is_there_is_drawn(small, tmp_path, capsys):
         figure.main([*SMALL, f"results={results}", "train=maybe"])
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_papers_estimator_drawn_has_the_near_exact_one_beside_it(small, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(small, results)
@@ -154,7 +154,7 @@ def test_another_estimator_needs_no_training(small, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in weights} == weights
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_missing_snapshot_is_named_and_the_rest_is_drawn(small, tmp_path, capsys):
     results = tmp_path / "results"
     shutil.copytree(small, results)
@@ -169,7 +169,7 @@ def test_a_missing_snapshot_is_named_and_the_rest_is_drawn(small, tmp_path, caps
     assert set(mine["samples"]) == {8_000}
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", ["n_train:200", "samples:8000"])
 def test_a_panel_may_leave_sizes_to_data_and_budget(tmp_path, sizes):
     panels = f"[{{data:digits,n_latent:2,n_hidden:20,{sizes}}}]"
@@ -300,7 +300,7 @@ def test_the_estimate_command_refuses_quadrature_of_many_dimensions(tmp_path):
         estimate.main(asked)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_estimates_of_an_older_version_are_made_again(small, tmp_path, monkeypatch):
     results = tmp_path / "results"
     shutil.copytree(small, results)
