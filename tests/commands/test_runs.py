@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from reproduce import config
-from reproduce.commands import completion, runs
+from reproduce.commands import completion
+from reproduce.commands.runs import run as runs
 from reproduce.common.errors import UserError
 from reproduce.store import exchange
 from reproduce.store.store import Store
@@ -76,7 +78,7 @@ def test_settings_are_told_as_train_takes_them(capsys):
 
 
 def test_a_list_of_committed_runs_fits_a_narrow_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(runs.cli, "console", lambda: runs.Console(width=80, markup=False))
+    monkeypatch.setattr(runs.cli, "console", lambda: Console(width=80, markup=False))
     said = printed(capsys, runs.list_command, f"results={COMMITTED}").splitlines()
     assert max(map(len, said)) <= 80
     for path in COMMITTED.glob("*/cell.json"):

@@ -18,7 +18,7 @@ LOADED = "import sys, importlib; importlib.import_module('{}'); print(*sys.modul
         ("reproduce.commands.repeat", HEAVY),
         ("reproduce.experiments.claims.run", HEAVY),
         ("reproduce.config", TRAINING),
-        ("reproduce.commands.runs", TRAINING),
+        ("reproduce.commands.runs.run", TRAINING),
         ("reproduce.commands.completion", TRAINING),
         ("reproduce.report.page", TRAINING),
         ("reproduce.experiments.bound.picture", TRAINING),

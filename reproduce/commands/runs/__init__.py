@@ -1,0 +1,1 @@
+"""`reproduce list` and `reproduce show`."""
