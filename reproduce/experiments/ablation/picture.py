@@ -18,10 +18,8 @@ _MOST_COLUMNS = 4
 _NARROWEST, _PANEL_WIDTH, _PANEL_HEIGHT = 4.6, 2.7, 2.99  # inches
 _LETTER, _KEY = 0.062, 0.75  # of a legend's entry: a letter's width, and that of line and gaps
 _LEGEND_LINE = 0.21
-_FOOT = (
-    "Variational bound; solid: training (running mean of minibatches), dashed: test. {seeds} "
-    "Light grey: the published curve of that algorithm."
-)
+_FOOT = "Variational bound; solid: training (running mean of minibatches), dashed: test. {seeds}"
+_GREY = " Light grey: the published curve of that algorithm."
 _ONE_SEED = "Each line is one seed."
 _SEEDS = (
     "Thick lines: mean over seeds, thin ones each seed; band: from the lowest to the highest seed."
@@ -55,12 +53,13 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     rows = -(-len(places) // _MOST_COLUMNS)
     columns = -(-len(places) // rows)
     width = max(_PANEL_WIDTH * columns + 0.6, _NARROWEST)
-    entries = [*names, "published"]
+    compared = any(not place.theirs.empty for place in places)
+    entries = [*names, *(["published"] if compared else [])]
     fitting = int(width / (_KEY + _LETTER * max(map(len, entries))))
     legend_columns = min(max(fitting, 1), len(entries))
     legend_height = _LEGEND_LINE * -(-len(entries) // legend_columns)
     several = curves.groupby([*PLACE, "variant"])["seed"].nunique().max() > 1
-    foot = _FOOT.format(seeds=_SEEDS if several else _ONE_SEED)
+    foot = _FOOT.format(seeds=_SEEDS if several else _ONE_SEED) + _GREY * compared
     made = canvas.canvas(width, _PANEL_HEIGHT * rows, foot, below=legend_height)
     grid = made.figure.subplots(rows, columns, squeeze=False).flatten()
     for ax in grid[len(places) :]:
@@ -76,7 +75,8 @@ def build(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         Line2D([], [], color=look.colour, marker=look.marker, markersize=style.MARKER_SIZE)
         for look in looks.values()
     ]
-    handles.append(Line2D([], [], color=_PUBLISHED.light, linewidth=style.PUBLISHED_WIDTH))
+    if compared:
+        handles.append(Line2D([], [], color=_PUBLISHED.light, linewidth=style.PUBLISHED_WIDTH))
     made.figure.legend(handles, entries, loc="lower center", ncol=legend_columns,
                        bbox_to_anchor=(0.5, made.above_foot(-0.06)))  # fmt: skip
     return made.figure

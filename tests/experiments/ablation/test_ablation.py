@@ -246,3 +246,15 @@ def test_an_algorithm_without_a_bound_is_not_said_to_have_diverged():
          "split": "train_log_joint", "samples": [20_000], "value": [-200.0], "variant": "a"}
     )  # fmt: skip
     assert "diverged" not in ablation.markdown(curves)
+
+
+@pytest.mark.parametrize(("dataset", "published"), [("mnist", True), ("digits", False)])
+def test_the_legend_names_published_curves_where_there_are(dataset, published):
+    curves = pd.DataFrame(
+        {"dataset": dataset, "n_latent": 10, "algorithm": "aevb", "variant": "as it is",
+         "seed": 0, "split": "test", "samples": [1e5, 1e6], "value": [-120.0, -110.0]}
+    )  # fmt: skip
+    figure = drawing.build(curves, load_published("figure2"))
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["as it is", *(["published"] if published else [])]
+    assert ("published curve" in figure.texts[-1].get_text().replace("\n", " ")) is published
