@@ -178,3 +178,20 @@ def kept(
         & (frame["n_points"] == question.n_points)
     ]
     return None if found.empty else dict(found.iloc[-1])
+
+
+def kept_or_made(
+    store: Store,
+    question: Question,
+    seed: int,
+    estimator: ConfiguredEstimator,
+    data_dir: str | None,
+) -> dict[str, Any]:
+    """Look up the cached row of an estimate; where there is none, estimate and cache it."""
+    known = kept(store, question, seed, estimator)
+    if known is None:
+        found, seconds = estimate(store, question, [seed], estimator, data_dir)
+        keep(store, question, [seed], estimator, found, seconds)
+        known = kept(store, question, seed, estimator)
+    assert known is not None
+    return known

@@ -88,12 +88,7 @@ def estimated(job: Job, samples: int, name: str) -> Iterator[tuple[int, float]]:
     )
     question = Question(job.cell, samples, "train", N_POINTS)
     for seed in job.seeds:
-        known = evaluate.kept(store, question, seed, estimator)
-        if known is None:
-            found = evaluate.estimate(store, question, [seed], estimator, job.data_dir)
-            evaluate.keep(store, question, [seed], estimator, *found)
-            known = evaluate.kept(store, question, seed, estimator)
-        assert known is not None
+        known = evaluate.kept_or_made(store, question, seed, estimator, job.data_dir)
         yield seed, float(known["value"])
 
 

@@ -75,12 +75,7 @@ def estimated(job: Job, split: Split) -> Iterator[tuple[int, str, float]]:
     samples = rounded(job.samples, block_samples(job.cell))
     question = Question(job.cell, samples, split, N_POINTS)
     for seed in job.seeds:
-        known = evaluate.kept(store, question, seed, estimator)
-        if known is None:
-            found = evaluate.estimate(store, question, [seed], estimator, job.data_dir)
-            evaluate.keep(store, question, [seed], estimator, *found)
-            known = evaluate.kept(store, question, seed, estimator)
-        assert known is not None
+        known = evaluate.kept_or_made(store, question, seed, estimator, job.data_dir)
         yield seed, f"log_p_{split}", float(known["value"])
         yield seed, f"untrusted_{split}", float(known["n_untrusted"])
 

@@ -12,7 +12,7 @@ from reproduce.common.errors import UserError
 from reproduce.experiments import figure
 from reproduce.likelihood import evaluate
 from reproduce.likelihood.hmc_kde import HmcKde
-from reproduce.store.store import LIKELIHOOD_KINDS
+from reproduce.store.store import LIKELIHOOD_KINDS, Store
 from reproduce.training.loop import train
 
 SMALL = [
@@ -266,6 +266,19 @@ def test_the_estimate_command_at_a_snapshot_and_of_fewer_members(small, capsys):
     said = capsys.readouterr().out
     assert "after 4,000 samples" in said
     assert "Over" not in said
+
+
+def test_an_estimate_that_is_kept_is_not_made_again(small, tmp_path, monkeypatch):
+    shutil.copytree(small / "runs", tmp_path / "runs")
+    store = Store(tmp_path / "runs")
+    question = evaluate.Question(store.cell(run_id(small)), 8_000, "test", 7)
+    estimator = evaluate.ConfiguredEstimator.from_config(
+        config.compose_config(["estimator=importance"], "estimate").estimator
+    )
+    made = evaluate.kept_or_made(store, question, 1, estimator, None)
+    monkeypatch.setattr(evaluate, "estimate", None)
+    assert evaluate.kept_or_made(store, question, 1, estimator, None) == made
+    assert evaluate.kept(store, question, 0, estimator) is None
 
 
 @pytest.mark.parametrize(
