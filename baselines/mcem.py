@@ -40,7 +40,7 @@ class MonteCarloEM(Algorithm):
         The first updates of all, during which Adagrad accumulates squared gradients and moves
         nothing.
     target_acceptance
-        Acceptance rate to which the integrator's step size is tuned. All chains of a member share
+        Acceptance rate to which the integrator's step size is tuned. All chains of a seed share
         one step size.
     """
 
@@ -68,11 +68,11 @@ class MonteCarloEM(Algorithm):
         self.warmup_updates = warmup_updates
         self.target_acceptance = target_acceptance
         # Chains start from the prior and persist: an iteration goes on where the last one ended.
-        n_members, shape = len(self.seeds), (len(images.train), model.n_latent)
+        n_seeds, shape = len(self.seeds), (len(images.train), model.n_latent)
         start = [torch.randn(shape, generator=generator("cpu", s, "chains")) for s in self.seeds]
         self.register_buffer("chain_position", torch.stack(start))
-        self.register_buffer("leapfrog_step", torch.full((n_members,), INITIAL_LEAPFROG_STEP))
-        self.register_buffer("accepted_sum", torch.zeros(n_members, dtype=torch.float64))
+        self.register_buffer("leapfrog_step", torch.full((n_seeds,), INITIAL_LEAPFROG_STEP))
+        self.register_buffer("accepted_sum", torch.zeros(n_seeds, dtype=torch.float64))
 
     def configure_optimizers(self) -> list[Adagrad]:
         """Adagrad over the decoder alone, with the whole weight prior."""
@@ -98,7 +98,7 @@ class MonteCarloEM(Algorithm):
     @torch.no_grad()
     def sample_posterior(
         self, iteration: int
-    ) -> tuple[Float[Tensor, " member"], Float[Tensor, " member"]]:
+    ) -> tuple[Float[Tensor, " seed"], Float[Tensor, " seed"]]:
         """E step: one HMC proposal per chain, then one tuning of the integrator's step size.
 
         Returns
@@ -148,7 +148,7 @@ class MonteCarloEM(Algorithm):
             loss.backward()
         optimizer.step()
 
-    def measure(self) -> dict[str, Float[Tensor, " member"]]:
+    def measure(self) -> dict[str, Float[Tensor, " seed"]]:
         """Mean log p(x, z) over the chains and their acceptance since the last mark."""
         return {
             "train_log_joint": self.running_bound(),
@@ -169,8 +169,8 @@ class MonteCarloEM(Algorithm):
             "samples_an_iteration": self.block_samples,
         }
 
-    def _chunks(self) -> Iterator[tuple[slice, Float[Tensor, "member batch pixel"]]]:
-        """Slices of the training set with their images, the same for all members."""
+    def _chunks(self) -> Iterator[tuple[slice, Float[Tensor, "seed batch pixel"]]]:
+        """Slices of the training set with their images, the same for all seeds."""
         for start in range(0, len(self.train_images), CHUNK):
             rows = slice(start, start + CHUNK)
             x = self.train_images[rows].float() * self.image_scale  # not in place: a view

@@ -50,9 +50,7 @@ class WakeSleep(Algorithm):
             "pixel": (self.model.decoder.noise_kind, pixel),
         }
 
-    def step(
-        self, x: Float[Tensor, "member batch pixel"], noise: Noise
-    ) -> Float[Tensor, " member"]:
+    def step(self, x: Float[Tensor, "seed batch pixel"], noise: Noise) -> Float[Tensor, " seed"]:
         """A wake step on `x`, then a sleep step on a dream; return the wake batch's bound."""
         # Wake. No gradient flows into the encoder: z is data for the decoder, where AEVB would
         # differentiate through z = mean + std * noise (eq. 10).
@@ -73,7 +71,7 @@ class WakeSleep(Algorithm):
     @torch.no_grad()
     def dream(
         self, noise: Noise
-    ) -> tuple[Float[Tensor, "member 1 batch pixel"], Float[Tensor, "member 1 batch latent"]]:
+    ) -> tuple[Float[Tensor, "seed 1 batch pixel"], Float[Tensor, "seed 1 batch latent"]]:
         """Draw z ~ p(z) and x ~ p(x|z); return x and z."""
         dreamt_x = self.model.decoder.sample(noise["prior"], noise["pixel"])
         if self.clip_dreams:
@@ -83,17 +81,17 @@ class WakeSleep(Algorithm):
 
 def wake_objective(
     decoder: Decoder,
-    x: Float[Tensor, "member batch pixel"],
-    z: Float[Tensor, "member sample batch latent"],
-) -> Float[Tensor, "member batch"]:
+    x: Float[Tensor, "seed batch pixel"],
+    z: Float[Tensor, "seed sample batch latent"],
+) -> Float[Tensor, "seed batch"]:
     """log p(x|z) in nats, averaged over the samples z ~ q(z|x) of an image x."""
     return decoder.log_likelihood(x, z).mean(1)
 
 
 def sleep_objective(
     encoder: GaussianEncoder,
-    x: Float[Tensor, "member 1 batch pixel"],
-    z: Float[Tensor, "member 1 batch latent"],
-) -> Float[Tensor, "member batch"]:
+    x: Float[Tensor, "seed 1 batch pixel"],
+    z: Float[Tensor, "seed 1 batch latent"],
+) -> Float[Tensor, "seed batch"]:
     """log q(z|x) for a dreamt pair (x, z), in nats."""
     return encoder(x.squeeze(1)).log_prob(z).squeeze(1)

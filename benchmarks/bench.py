@@ -2,7 +2,7 @@
 
 Every variant runs in a fresh process, and all variants run once before any runs again, so that a
 slow spell of the machine falls on all of them. The figure of a variant is the median of its runs,
-in training samples per second, summed over members; its memory is the most that was resident in
+in training samples per second, summed over seeds; its memory is the most that was resident in
 each of its processes, summed over them. A peer whose package is not installed is left out.
 """
 

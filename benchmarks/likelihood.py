@@ -37,7 +37,7 @@ K = 5_000
 N_POINTS = {"ours": 100, "ours_modes": 100, "loop": 20, "loop_100": 20}
 N_CHAINS, N_LEAPFROG = 2_000, 10
 REPEATS = 5
-SIZES: dict[str, Any] = {"n_members": 1, "n_pixels": 784, "n_hidden": 100, "n_latent": 3}
+SIZES: dict[str, Any] = {"n_seeds": 1, "n_pixels": 784, "n_hidden": 100, "n_latent": 3}
 
 TITLES = {
     "ours": "this suite, proposal=encoder",

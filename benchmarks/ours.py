@@ -1,7 +1,7 @@
-"""This suite: the members of one AEVB cell through Lightning's Trainer, as `make figure1` runs it.
+"""This suite: the seeds of one AEVB cell through Lightning's Trainer, as `make figure1` runs it.
 
-One member trains on one thread in this process. Several are shared out over two processes of one
-thread each, which is what the runner does on two cores. Compiled members (`compile=true`) are
+One seed trains on one thread in this process. Several are shared out over two processes of one
+thread each, which is what the runner does on two cores. Compiled seeds (`compile=true`) are
 trained one after another in each process, so the speed of the first is measured.
 """
 
@@ -44,8 +44,8 @@ _barrier: Barrier | None = None  # set in worker processes only
 class Stopwatch(pl.Callback):
     """Times chunks after the warm-up and stops the training when the time is over."""
 
-    def __init__(self, seconds: float, members: int) -> None:
-        self.seconds, self.members = seconds, members
+    def __init__(self, seconds: float, seeds: int) -> None:
+        self.seconds, self.seeds = seconds, seeds
         self.warm_up = WARM_UP_STEPS * BATCH_SIZE
         self.clock: Clock | None = None
 
@@ -64,7 +64,7 @@ class Stopwatch(pl.Callback):
             if self.warm_up <= 0:
                 if _barrier is not None:
                     _barrier.wait(START_TIMEOUT)
-                self.clock = Clock(self.seconds, samples * self.members, warm_up=0)
+                self.clock = Clock(self.seconds, samples * self.seeds, warm_up=0)
         elif self.clock.tick():
             trainer.should_stop = True
 
@@ -72,29 +72,29 @@ class Stopwatch(pl.Callback):
 def measure(
     seconds: float,
     threads: int,
-    members: int = 4,
+    seeds: int = 4,
     n_train: int = N_TRAIN,
     overrides: Sequence[str] = (),
 ) -> Measurement:
-    """Train for `seconds` after a warm-up; return samples/s over all members, and memory.
+    """Train for `seconds` after a warm-up; return samples/s over all seeds, and memory.
 
     Parameters
     ----------
     seconds
         How long to measure.
     threads
-        CPU threads in all: as many processes of one thread, but no more than members.
-    members
+        CPU threads in all: as many processes of one thread, but no more than seeds.
+    seeds
         Models in all, shared out over the processes and stacked within each.
     n_train
         Training images.
     overrides
         Of the cell's configuration, in Hydra's syntax.
     """
-    processes = min(threads, members)
-    shares = [members // processes + (i < members % processes) for i in range(processes)]
+    processes = min(threads, seeds)
+    shares = [seeds // processes + (i < seeds % processes) for i in range(processes)]
     if processes == 1:
-        return _measure_here(seconds, members, n_train, overrides)
+        return _measure_here(seconds, seeds, n_train, overrides)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         processes, context, initializer=_set_barrier, initargs=(context.Barrier(processes),)
@@ -106,7 +106,7 @@ def measure(
 
 
 def _measure_here(
-    seconds: float, members: int, n_train: int, overrides: Sequence[str]
+    seconds: float, seeds: int, n_train: int, overrides: Sequence[str]
 ) -> Measurement:
     prepare(threads=1)
     job = config.job_from(
@@ -116,14 +116,14 @@ def _measure_here(
                 "algorithm=aevb",
                 f"model.n_hidden={N_HIDDEN}",
                 f"model.n_latent={N_LATENT}",
-                f"seeds={members}",
+                f"seeds={seeds}",
                 *overrides,
             ]
         )
     )
     pixels = torch.from_numpy(grey_levels())
     made_up = ImageData("mnist", pixels, pixels[:100], 1 / 256, (28, 28), "", "made up")
-    stacked = training.most_stacked(job, members)  # if fewer, the others would come after them
+    stacked = training.most_stacked(job, seeds)  # if fewer, the others would come after them
     algorithm = training.build(job.cell, made_up.first(n_train), job.seeds[:stacked])
     if job.compiled:
         algorithm.compile_steps()
@@ -154,7 +154,7 @@ def _set_barrier(barrier: Barrier) -> None:
 
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--members", type=positive_int, default=4, help="models in all")
+    options.add_argument("--seeds", type=positive_int, default=4, help="models in all")
     options.add_argument("--n-train", type=positive_int, default=N_TRAIN, help="training images")
     options.add_argument("overrides", nargs="*", help="of the cell, such as algorithm=wake_sleep")
     report(measure, options.parse_args())

@@ -19,7 +19,7 @@ Summary = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Bar:
-    """A ratio that this suite with four members is meant to reach on two cores, compiled."""
+    """A ratio that this suite with four seeds is meant to reach on two cores, compiled."""
 
     title: str
     over: Sequence[str]
@@ -98,7 +98,7 @@ def sentences(summary: Summary) -> list[str]:
     """Return the lines below the table: the bars, and how to install what was left out."""
     lines = []
     for name, judged in judge(summary).items():
-        asked = f"4 members, compiled >= {judged['at_least']:g} x {BARS[name].title}: "
+        asked = f"4 seeds, compiled >= {judged['at_least']:g} x {BARS[name].title}: "
         if judged["reached"] is None:
             lines.append(asked + "not measured")
         else:

@@ -43,16 +43,16 @@ class Variant:
 
 
 _PEER_THREADS = ("--threads", str(THREADS))
-_CEILING = (*_PEER_THREADS, "--members", "4")
+_CEILING = (*_PEER_THREADS, "--seeds", "4")
 _JAX = ("jax",)
 
 
 _COMPILED = ("compile=true", "algorithm.warmup_steps=0")  # before the clock starts
 
 
-def _ours(members: int, compiled: bool = False) -> Variant:
-    title = f"this suite, {members} member{'s' if members > 1 else ''}"
-    options = (*_PEER_THREADS, "--members", str(members))
+def _ours(seeds: int, compiled: bool = False) -> Variant:
+    title = f"this suite, {seeds} seed{'s' if seeds > 1 else ''}"
+    options = (*_PEER_THREADS, "--seeds", str(seeds))
     if compiled:
         return Variant(f"{title}, compiled", "benchmarks.ours", (*options, *_COMPILED))
     return Variant(title, "benchmarks.ours", options)
@@ -81,7 +81,7 @@ VARIANTS = {
     "jax_4": Variant(
         "JAX, jit + scan, vmap over 4",
         "benchmarks.peers.jax_scan",
-        (*_PEER_THREADS, "--members", "4"),
+        (*_PEER_THREADS, "--seeds", "4"),
         _JAX,
     ),
     "jax_processes": Variant(

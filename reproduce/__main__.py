@@ -29,8 +29,8 @@ VERBS = {
     "redraw": ("reproduce.commands.redraw", "draw figures again from their curves"),
     "report": ("reproduce.report.page", "write one HTML page with everything there is"),
     "dashboard": ("reproduce.report.dashboard", "put everything there is into W&B"),
-    "export": ("reproduce.store.exchange:export_command", "copy finished members out of the store"),
-    "restore": ("reproduce.store.exchange:restore_command", "copy exported members into the store"),
+    "export": ("reproduce.store.exchange:export_command", "copy finished seeds out of the store"),
+    "restore": ("reproduce.store.exchange:restore_command", "copy exported seeds into the store"),
     "completion": ("reproduce.commands.completion", "print what lets a shell complete commands"),
 }
 """From each verb to the module whose `main`, or the function after the colon, does it."""

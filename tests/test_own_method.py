@@ -107,7 +107,7 @@ def test_a_label_is_what_a_reader_sees_and_no_part_of_the_cell(iwae, tmp_path, m
     assert named == plain
     assert algorithm_name("iwae") == "Five samples"
     assert algorithm_styles(["aevb", "iwae"])["iwae"].name == "Five samples"
-    run = RunIdentity.of_member(named, 0)
+    run = RunIdentity.of_seed(named, 0)
     assert run.name == "scikit-learn digits N_z=10 Five samples seed 0"
     assert run.id == f"{plain.id}-seed-0"
     with pytest.raises(UserError, match="label 'AEVB' of a file in algorithm/ is another one's"):
@@ -197,7 +197,7 @@ class Mine(AEVB):
         return {}
 """
 WRONG = {
-    "bound.mean()": r"Mine.step must return .* \(member,\) = \(2,\), not .* shape \(\)",
+    "bound.mean()": r"Mine.step must return .* \(seed,\) = \(2,\), not .* shape \(\)",
     "bound[:1]": r"not a tensor of the shape \(1,\) of float32 on cpu",
     "bound.long()": "of int64",
     "bound.to('meta')": "on meta",
@@ -211,7 +211,7 @@ OTHER = {
         "[('normal', (100,))]": "must return a dictionary",
     },
     "bound(self, x, noise)": {
-        "super().bound(x, noise).mean(1)": r"Mine.bound must return .* \(member, image\)",
+        "super().bound(x, noise).mean(1)": r"Mine.bound must return .* \(seed, image\)",
     },
     "evaluate(self, split)": {"super().evaluate(split)[0]": "Mine.evaluate must return"},
     "measure(self)": {

@@ -62,7 +62,7 @@ def trained(folder, *overrides, samples=20_000):
 def test_everything_that_reads_models_reads_it(change, tmp_path, capsys):
     _, cell = trained(tmp_path, change)
     model = load_model(cell.id, tmp_path)
-    assert (model.n_members, model.n_latent) == (2, 2)
+    assert (model.n_seeds, model.n_latent) == (2, 2)
     assert model.decoder.mean(torch.randn(2, 5, 2)).shape == (2, 5, 64)
     asked = [f"run={cell.id}", f"results={tmp_path}", "n_points=5", "estimator=quadrature"]
     assert estimate.main(asked) == 0
@@ -78,7 +78,7 @@ def test_everything_that_reads_models_reads_it(change, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("change", [DEEP, OWN])
-def test_it_continues_to_the_last_bit_and_its_members_do_not_depend_on_each_other(change, tmp_path):
+def test_it_continues_to_the_last_bit_and_its_seeds_do_not_depend_on_each_other(change, tmp_path):
     for samples in (20_000, 30_000):
         store, cell = trained(tmp_path / "twice", change, samples=samples)
     once, _ = trained(tmp_path / "once", change, samples=30_000)
@@ -140,10 +140,10 @@ def test_it_compiles(change, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "by", "said"),
     [
-        ("torch.ones(n_members, 1, 1)", "torch.ones(1)", "model.encoder.sharpness has the shape"),
-        ("initialise_member", "initialize", "would not start from the seeds"),
+        ("torch.ones(n_seeds, 1, 1)", "torch.ones(1)", "model.encoder.sharpness has the shape"),
+        ("initialise_seed", "initialize", "would not start from the seeds"),
         ("n_hidden, n_latent, activation", "n_latent, activation", "argument 'n_hidden'"),
-        ("StackedLinear(n_members, n_hidden, 2 * n_latent)", "nn.Linear(n_hidden, 2 * n_latent)",
+        ("StackedLinear(n_seeds, n_hidden, 2 * n_latent)", "nn.Linear(n_hidden, 2 * n_latent)",
          "model.encoder.moments.weight has the shape"),
     ],
 )  # fmt: skip
@@ -173,7 +173,7 @@ def test_a_class_that_has_changed_or_gone_leaves_the_other_runs_readable(
             (tmp_path / "gated_now.py").unlink()
         with pytest.raises(UserError, match=said):
             load_model(cell.id, tmp_path)
-        assert load_model(other.id, tmp_path).n_members == 2
+        assert load_model(other.id, tmp_path).n_seeds == 2
         assert diagnostics.main([f"results={tmp_path}"]) == 0
         assert f"{cell.id} is left out" in capsys.readouterr().out
 

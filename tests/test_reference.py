@@ -97,9 +97,9 @@ def test_real_data_reference_cells_can_be_trained_again(tmp_path, dataset, algor
     assert_trained_again(tmp_path, committed, dataset, algorithm, "text", DATA_DIR)
 
 
-def sessions(members):
-    """Each piece of training; members that were finished before these were noted have none."""
-    return [session for member in members for session in member.get("sessions", [])]
+def sessions(records):
+    """Each piece of training; seeds that were finished before these were noted have none."""
+    return [session for record in records for session in record.get("sessions", [])]
 
 
 FIGURE1 = sorted(path.parent for path in ROOT.glob("results/reference/**/figure1/*/manifest.json"))
@@ -109,11 +109,11 @@ FIGURE1 = sorted(path.parent for path in ROOT.glob("results/reference/**/figure1
 def test_reference_results_were_made_from_committed_code(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     # A seed that no one has trained yet has no manifest, and no curve.
-    members = [member for cell in manifest["cells"] for member in cell["members"] if member]
+    records = [record for cell in manifest["cells"] for record in cell["members"] if record]
     curves = pd.read_csv(folder / "curves.csv")
     drawn = curves.groupby(["dataset", "n_latent", "algorithm", "seed"]).ngroups
-    assert len(members) == drawn > 0
-    for made in [manifest["drawn"], *members, *sessions(members)]:
+    assert len(records) == drawn > 0
+    for made in [manifest["drawn"], *records, *sessions(records)]:
         assert made["git"]["dirty"] is False
         assert len(made["git"]["commit"]) == 40
 
@@ -121,18 +121,18 @@ def test_reference_results_were_made_from_committed_code(folder):
 @pytest.mark.parametrize("budget", sorted(p.name for p in FIGURE2.glob("*") if p.is_dir()))
 def test_figure_2_was_made_from_committed_code_and_says_how_far_it_goes(budget):
     manifest = json.loads((FIGURE2 / budget / "manifest.json").read_text())
-    members = [member for cell in manifest["cells"] for member in cell["members"] if member]
-    assert members
-    for made in [manifest["drawn"], *members, *sessions(members)]:
+    records = [record for cell in manifest["cells"] for record in cell["members"] if record]
+    assert records
+    for made in [manifest["drawn"], *records, *sessions(records)]:
         assert made["git"]["dirty"] is False
     curves = pd.read_csv(FIGURE2 / budget / "curves.csv")
     assert set(curves["algorithm"]) == {"aevb", "wake_sleep", "mcem"}
     assert set(curves["estimator"]) == {"quadrature", "hmc_kde"}
-    for member in members:
-        if member["cell"]["algorithm"] == "mcem":
-            n_train = member["cell"]["n_train"]
-            assert member["chains"] == n_train
-            assert member["samples"] == 15 * n_train * member["iterations"]
+    for record in records:
+        if record["cell"]["algorithm"] == "mcem":
+            n_train = record["cell"]["n_train"]
+            assert record["chains"] == n_train
+            assert record["samples"] == 15 * n_train * record["iterations"]
 
 
 def test_step_sizes_are_what_the_selections_chose():
@@ -252,10 +252,10 @@ def test_the_trees_name_every_room():
 def test_compiled_curves_are_as_near_to_uncompiled_ones_as_the_docs_say():
     compiled = COMPILED / "laptop"
     manifest = json.loads((compiled / "manifest.json").read_text())
-    members = [member for cell in manifest["cells"] for member in cell["members"]]
-    assert len(members) == 36
-    assert all(one["compiled"] for member in members for one in member["sessions"])
-    assert all(one["git"]["dirty"] is False for one in members)
+    records = [record for cell in manifest["cells"] for record in cell["members"]]
+    assert len(records) == 36
+    assert all(one["compiled"] for record in records for one in record["sessions"])
+    assert all(one["git"]["dirty"] is False for one in records)
     keys = ["dataset", "n_latent", "n_train", "algorithm", "seed", "split", "samples"]
     curves, plain = (
         pd.read_csv(folder / "curves.csv") for folder in (compiled, TEXT / "figure1" / "laptop")
@@ -275,10 +275,10 @@ def test_compiled_curves_are_as_near_to_uncompiled_ones_as_the_docs_say():
 
 def test_the_longest_run_on_mnist_with_the_texts_settings_is_near_to_the_published_curves():
     manifest = json.loads((COMPILED / "paper" / "manifest.json").read_text())
-    ((member,),) = (cell["members"] for cell in manifest["cells"])
-    assert [one["compiled"] for one in member["sessions"]] == [True]
-    assert (member["git"]["dirty"], member["samples"]) == (False, 100_000_000)
-    assert round(member["wall_seconds"] / 60) == 69
+    ((record,),) = (cell["members"] for cell in manifest["cells"])
+    assert [one["compiled"] for one in record["sessions"]] == [True]
+    assert (record["git"]["dirty"], record["samples"]) == (False, 100_000_000)
+    assert round(record["wall_seconds"] / 60) == 69
     table = pd.read_csv(COMPILED / "paper" / "comparison.csv")
     late = table[table["samples"] >= 1e7].groupby("split")["difference"]
     assert late.size().to_dict() == {"test": 4, "train": 4}

@@ -42,7 +42,7 @@ def _curves(run: Run, algorithm: str) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         job = config.job_from(config.compose_config([
             f"settings={run.settings}", f"data={run.dataset}", f"algorithm={algorithm}",
-            f"model.n_latent={run.n_latent}", f"seeds={run.members}", f"samples={run.mark}",
+            f"model.n_latent={run.n_latent}", f"seeds={run.seeds}", f"samples={run.mark}",
             f"results={quoted(folder)}", "compile=false", *run.overrides,
         ]))  # fmt: skip
         train(job, lambda *_: None)

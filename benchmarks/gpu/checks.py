@@ -71,7 +71,7 @@ def device_agrees(run: Run) -> dict[str, Any]:
 
 
 def make(run: Run, device: str) -> Algorithm:
-    """Build AEVB with three members at the sizes of the run."""
+    """Build AEVB with three seeds at the sizes of the run."""
     composed = config.compose_config([
         f"data={run.dataset}", "algorithm=aevb", f"model.n_latent={run.n_latent}",
         f"model.n_hidden={run.n_hidden}", "seeds=3", *run.overrides,

@@ -26,8 +26,8 @@ class Run:
     dataset, n_hidden, n_latent, blocks
         Of the checks and, without the data set, of the speed measurements. Blocks: compared.
     seconds, chunk, warm_up
-        Of each speed measurement; the samples a member in a chunk; Lightning's steps before it.
-    curves, settings, members, mark
+        Of each speed measurement; the samples a seed in a chunk; Lightning's steps before it.
+    curves, settings, seeds, mark
         Curves that were made on a CPU and are committed, their settings, how many seeds are trained
         to compare with them, and after how many samples.
     budget, samples, train_seconds
@@ -47,7 +47,7 @@ class Run:
     warm_up: int = WARM_UP_STEPS
     curves: Path = COMMITTED / "text" / "figure1" / "desktop" / "curves.csv"
     settings: str = "text"
-    members: int = 5
+    seeds: int = 5
     mark: int = 1_000_000
     budget: str = "paper"
     samples: tuple[int, ...] = ()
@@ -65,6 +65,6 @@ def rehearsal(run: Run) -> Run:
     return replace(
         run, device="cpu", data_dir=None, dataset="digits", n_hidden=20, n_latent=10, blocks=3,
         seconds=0.2, chunk=1_000, warm_up=5,
-        curves=COMMITTED / "figure1" / "smoke" / "curves.csv", settings="published", members=2,
+        curves=COMMITTED / "figure1" / "smoke" / "curves.csv", settings="published", seeds=2,
         mark=20_000, budget="smoke", samples=(5_000, 10**8), train_seconds=6.0,
     )  # fmt: skip

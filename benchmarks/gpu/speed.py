@@ -26,7 +26,7 @@ from reproduce.data.images import ImageData
 from reproduce.training import loop as training
 
 SEEDS = (3, 5, 1)
-"""Members in a stack: first those of the `paper` budget."""
+"""Seeds in a stack: first those of the `paper` budget."""
 FLOP_A_SAMPLE = 5 * 2 * N_PIXELS * N_HIDDEN  # the five large matrix products of a step
 CEILING_SIZE = 8_192
 PAPER_SAMPLES = 1e8
@@ -34,7 +34,7 @@ AIMS = {"samples_per_second": 2e6, "times_lightning": 50.0}
 
 
 def speed(run: Run) -> Iterator[Step]:
-    """What is measured, by its name in the report: samples/s summed over members, or FLOP/s."""
+    """What is measured, by its name in the report: samples/s summed over seeds, or FLOP/s."""
     for seeds in SEEDS:
         yield f"seeds_{seeds}", partial(measure_ours, run, seeds)
     yield "lightning", partial(measure_lightning, run)
@@ -80,7 +80,7 @@ def _rate(found: Any) -> float:
 
 
 def measure_ours(run: Run, seeds: int, *, compiled: bool = False, graphs: bool = True) -> float:
-    """Train stacked members through Lightning; return samples/s summed over members."""
+    """Train stacked seeds through Lightning; return samples/s summed over seeds."""
     composed = config.compose_config([
         "data=mnist", "algorithm=aevb", f"model.n_latent={run.n_latent}",
         f"model.n_hidden={run.n_hidden}", f"seeds={seeds}", f"device={run.device}",

@@ -37,7 +37,7 @@ _barrier: Barrier | None = None  # set in worker processes only
 
 
 def measure(
-    seconds: float, threads: int, members: int = 4, processes: int = 1, library: str = "mkl"
+    seconds: float, threads: int, seeds: int = 4, processes: int = 1, library: str = "mkl"
 ) -> Measurement:
     """Repeat the products for `seconds` after a warm-up; return samples/s in all, and memory.
 
@@ -47,19 +47,19 @@ def measure(
         How long to measure.
     threads
         CPU threads in all, shared out evenly over the processes.
-    members
+    seeds
         Models in all, shared out evenly over the processes and stacked within each.
     processes
         Processes that measure at the same time; their speeds are summed.
     library
         A name in `PRODUCTS`.
     """
-    if threads % processes or members % processes:
+    if threads % processes or seeds % processes:
         raise UserError(
-            f"{threads} threads and {members} members cannot be shared out evenly over "
+            f"{threads} threads and {seeds} seeds cannot be shared out evenly over "
             f"{processes} processes; choose multiples of the number of processes."
         )
-    share = (seconds, threads // processes, members // processes, library)
+    share = (seconds, threads // processes, seeds // processes, library)
     if processes == 1:
         return _measure_here(*share)
     context = multiprocessing.get_context("spawn")
@@ -71,12 +71,12 @@ def measure(
 
 
 def mkl(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """Multiply all members in one call."""
+    """Multiply all seeds in one call."""
     torch.bmm(a, b, out=out)
 
 
 def onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """Multiply one member at a time; the operator has no `out=`."""
+    """Multiply one seed at a time; the operator has no `out=`."""
     for x, y in zip(a, b, strict=True):
         single_product(x, y)
 
@@ -84,12 +84,12 @@ def onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
 PRODUCTS = {"mkl": mkl, "onednn": onednn}
 
 
-def products(members: int, library: str = "mkl") -> Callable[[], None]:
-    """Return a function that does the five products of one step of `members` models."""
+def products(seeds: int, library: str = "mkl") -> Callable[[], None]:
+    """Return a function that does the five products of one step of `seeds` models."""
     multiply = PRODUCTS[library]
 
     def normal(rows: int, columns: int) -> Tensor:
-        return torch.randn(members, rows, columns)
+        return torch.randn(seeds, rows, columns)
 
     x, w1 = normal(BATCH_SIZE, N_PIXELS), normal(N_PIXELS, N_HIDDEN)
     w4, d_logits = normal(N_HIDDEN, N_PIXELS), normal(BATCH_SIZE, N_PIXELS)
@@ -106,16 +106,16 @@ def products(members: int, library: str = "mkl") -> Callable[[], None]:
     return step
 
 
-def _measure_here(seconds: float, threads: int, members: int, library: str) -> Measurement:
+def _measure_here(seconds: float, threads: int, seeds: int, library: str) -> Measurement:
     """Measure in this process, starting together with the others where there are any."""
     prepare(threads)  # without it, memory fresh from the system costs oneDNN half its speed
     torch.manual_seed(0)
-    step = products(members, library)
+    step = products(seeds, library)
     for _ in range(WARM_UP_STEPS):
         step()
     if _barrier is not None:
         _barrier.wait(START_TIMEOUT)
-    clock = Clock(seconds, samples_per_step=members * BATCH_SIZE, warm_up=0)
+    clock = Clock(seconds, samples_per_step=seeds * BATCH_SIZE, warm_up=0)
     step()
     while not clock.tick():
         step()
@@ -129,7 +129,7 @@ def _set_barrier(barrier: Barrier) -> None:
 
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--members", type=positive_int, default=4, help="models in all")
+    options.add_argument("--seeds", type=positive_int, default=4, help="models in all")
     options.add_argument("--processes", type=positive_int, default=1, help="processes at once")
     options.add_argument("--library", choices=PRODUCTS, default="mkl", help="matrix library")
     report(measure, options.parse_args())

@@ -119,16 +119,16 @@ def train_chunk(state: State, key: jax.Array, x_train: jax.Array) -> State:
     return jax.lax.scan(step, state, (index, noise))[0]
 
 
-def compiled(members: int) -> tuple[Callable[[jax.Array], State], Chunk]:
+def compiled(seeds: int) -> tuple[Callable[[jax.Array], State], Chunk]:
     """Return `start` and `train_chunk` for so many models; several take a key each."""
-    if members == 1:
+    if seeds == 1:
         return start, jax.jit(train_chunk, donate_argnums=0)
     together = jax.vmap(train_chunk, in_axes=(0, 0, None))
     return jax.vmap(start), jax.jit(together, donate_argnums=0)
 
 
-def measure(seconds: float, threads: int, members: int = 1) -> Measurement:
-    """Train for `seconds` after a warm-up; return samples/s over all members, and memory.
+def measure(seconds: float, threads: int, seeds: int = 1) -> Measurement:
+    """Train for `seconds` after a warm-up; return samples/s over all seeds, and memory.
 
     Parameters
     ----------
@@ -136,22 +136,22 @@ def measure(seconds: float, threads: int, members: int = 1) -> Measurement:
         How long to measure.
     threads
         CPU threads that XLA may use.
-    members
+    seeds
         Models trained at once; 1 goes without `vmap`.
     """
     limit_threads(threads)
-    begin, chunk = compiled(members)
+    begin, chunk = compiled(seeds)
     key = jax.random.key(0)
 
     def next_keys() -> Any:
         nonlocal key
         key, found = jax.random.split(key)
-        return found if members == 1 else jax.random.split(found, members)
+        return found if seeds == 1 else jax.random.split(found, seeds)
 
     x_train = jnp.asarray(grey_levels())
     state = begin(next_keys())
     warm_up = -(-WARM_UP_STEPS // SCAN_STEPS)
-    clock = Clock(seconds, SCAN_STEPS * BATCH_SIZE * members, warm_up)
+    clock = Clock(seconds, SCAN_STEPS * BATCH_SIZE * seeds, warm_up)
     while True:
         state = jax.block_until_ready(chunk(state, next_keys(), x_train))
         if clock.tick():
@@ -170,5 +170,5 @@ def limit_threads(threads: int) -> None:
 
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--members", type=positive_int, default=1, help="models trained at once")
+    options.add_argument("--seeds", type=positive_int, default=1, help="models trained at once")
     report(measure, options.parse_args())

@@ -30,7 +30,7 @@ class Measurement(NamedTuple):
     """What one run of a program found."""
 
     samples_per_second: float
-    """Training samples a second, summed over members and processes."""
+    """Training samples a second, summed over seeds and processes."""
     peak_memory_mib: float
     """The most memory that was resident in each of its processes, summed over them, in MiB."""
 

@@ -17,9 +17,7 @@ from reproduce.models.bounds import log_weights
 class IWAE(Algorithm):
     """Ascends the importance-weighted bound with K = `n_samples` samples per datapoint."""
 
-    def step(
-        self, x: Float[Tensor, "member batch pixel"], noise: Noise
-    ) -> Float[Tensor, " member"]:
+    def step(self, x: Float[Tensor, "seed batch pixel"], noise: Noise) -> Float[Tensor, " seed"]:
         """One Adagrad step on the sum of the minibatch's bounds and the weight prior.
 
         Returns the minibatch's ordinary bound (the mean log weight), so that the curves of all
@@ -31,7 +29,7 @@ class IWAE(Algorithm):
 
 
 def importance_weighted_bound(
-    log_weight: Float[Tensor, "member sample batch"],
-) -> Float[Tensor, "member batch"]:
+    log_weight: Float[Tensor, "seed sample batch"],
+) -> Float[Tensor, "seed batch"]:
     """log of the mean weight (Burda et al. 2015, eq. 8), in nats."""
     return log_weight.logsumexp(1) - math.log(log_weight.shape[1])

@@ -17,9 +17,7 @@ from reproduce.models.gaussian import standard_normal_log_prob
 class ReweightedWakeSleep(WakeSleep):
     """Wake-sleep with K = `n_samples` weighted samples, and both phases' updates of q(z|x)."""
 
-    def step(
-        self, x: Float[Tensor, "member batch pixel"], noise: Noise
-    ) -> Float[Tensor, " member"]:
+    def step(self, x: Float[Tensor, "seed batch pixel"], noise: Noise) -> Float[Tensor, " seed"]:
         """A wake step of the decoder, then one of the encoder on both phases' objectives.
 
         Returns the minibatch's ordinary bound (the mean log weight), so that the curves of all
@@ -41,7 +39,7 @@ class ReweightedWakeSleep(WakeSleep):
 
 
 def importance_weights(
-    log_weight: Float[Tensor, "member sample batch"],
-) -> Float[Tensor, "member sample batch"]:
+    log_weight: Float[Tensor, "seed sample batch"],
+) -> Float[Tensor, "seed sample batch"]:
     """p(x, z) / q(z|x) of each sample, normalised to a sum of 1 over an image's samples."""
     return log_weight.softmax(1)

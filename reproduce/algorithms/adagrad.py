@@ -11,7 +11,7 @@ EPSILON = 1e-8
 
 
 class Adagrad(torch.optim.Adagrad):
-    """G += g²; theta += step_size · g / sqrt(G + 1e-8), for stacked members.
+    """G += g²; theta += step_size · g / sqrt(G + 1e-8), for stacked seeds.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The base of every algorithm: stacked members trained by one Lightning module.
+"""The base of every algorithm: stacked seeds trained by one Lightning module.
 
 An algorithm says how one minibatch step changes the parameters (`step`) and which bound its
 curves show (`bound`). The base does the rest: random streams, minibatches, Adagrad with warm-up
@@ -35,16 +35,16 @@ Noise = Mapping[str, Tensor]
 
 
 class Algorithm(pl.LightningModule):
-    """Trains a stack of members on one data set.
+    """Trains a stack of seeds on one data set.
 
     Parameters
     ----------
     model
-        The stack; member r belongs to `seeds[r]`.
+        The stack; slice r of its leading axis belongs to `seeds[r]`.
     images
         The data set, kept on the device as bytes.
     seeds
-        One per member; they name all random streams.
+        One per slice of the stack; they name all random streams.
     step_size
         Adagrad's eta (Kingma & Welling 2013, section 5).
     warmup_steps
@@ -97,31 +97,29 @@ class Algorithm(pl.LightningModule):
         self._graph: BlockGraph | None = None
         self._own_optimizers: list[Adagrad] | None = None
         self._warm = False  # whether a step after the warm-up has set up all that it needs
-        n_members = len(self.seeds)
-        # Buffers with a member axis are state: each member's checkpoint holds its slice of them.
-        self.register_buffer("samples_seen", torch.zeros(n_members, dtype=torch.int64))
-        self.register_buffer("running_sum", torch.zeros(n_members, dtype=torch.float64))
-        self.register_buffer("running_steps", torch.zeros(n_members, dtype=torch.int64))
+        n_seeds = len(self.seeds)
+        # Buffers with a seed axis are state: each seed's checkpoint holds its slice of them.
+        self.register_buffer("samples_seen", torch.zeros(n_seeds, dtype=torch.int64))
+        self.register_buffer("running_sum", torch.zeros(n_seeds, dtype=torch.float64))
+        self.register_buffer("running_steps", torch.zeros(n_seeds, dtype=torch.int64))
         self.register_buffer("train_images", images.train, persistent=False)
         self.register_buffer("test_images", images.test, persistent=False)
 
     # To be defined, or overridden, by an algorithm.
 
-    def step(
-        self, x: Float[Tensor, "member batch pixel"], noise: Noise
-    ) -> Float[Tensor, " member"]:
+    def step(self, x: Float[Tensor, "seed batch pixel"], noise: Noise) -> Float[Tensor, " seed"]:
         """Update the parameters on one minibatch; return its mean bound before the update."""
         raise NotImplementedError
 
     def noise_shapes(self) -> dict[str, tuple[NoiseKind, tuple[int, ...]]]:
-        """Random numbers that a step needs, by name: kind, and shape without the member axis."""
+        """Random numbers that a step needs, by name: kind, and shape without the seed axis."""
         return {"posterior": ("normal", (self.n_samples, self.batch_size, self.model.n_latent))}
 
     def bound(
         self,
-        x: Float[Tensor, "member batch pixel"],
-        noise: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member batch"]:
+        x: Float[Tensor, "seed batch pixel"],
+        noise: Float[Tensor, "seed sample batch latent"],
+    ) -> Float[Tensor, "seed batch"]:
         """Estimate the variational bound in nats, as the curves show it."""
         return self.sgvb(self.model, x, noise)
 
@@ -217,13 +215,13 @@ class Algorithm(pl.LightningModule):
             self.running_sum += self.one_step(now, moves=offset >= warming_up).double()
         self.running_steps += BLOCK_STEPS
 
-    def one_step(self, noise: Noise, *, moves: bool = True) -> Float[Tensor, " member"]:
+    def one_step(self, noise: Noise, *, moves: bool = True) -> Float[Tensor, " seed"]:
         """Take one minibatch step; return its mean bound before the update, in nats.
 
         Parameters
         ----------
         noise
-            All its random numbers: `index` (member, batch), which images, and `noise_shapes`.
+            All its random numbers: `index` (seed, batch), which images, and `noise_shapes`.
         moves
             False during the warm-up: Adagrad accumulates squared gradients, no parameter moves.
         """
@@ -231,7 +229,7 @@ class Algorithm(pl.LightningModule):
         step = self._compiled_step if self._compiled and moves else self._minibatch_step
         return self.checked("step", step(noise))
 
-    def _compiled_step(self, noise: Noise) -> Float[Tensor, " member"]:
+    def _compiled_step(self, noise: Noise) -> Float[Tensor, " seed"]:
         assert self._compiled is not None
         try:
             return self._compiled(noise)
@@ -242,29 +240,29 @@ class Algorithm(pl.LightningModule):
         return self._minibatch_step(noise)
 
     def checked(self, method: str, value: Any, **sizes: int) -> Tensor:
-        """Refuse what a method returned unless it has an axis of members, and then of `sizes`."""
+        """Refuse what a method returned unless it has an axis of seeds, and then of `sizes`."""
         if torch.compiler.is_compiling():  # steps of the warm-up have been checked
             return value
         name = f"{type(self).__name__}.{method}"
-        return returned.floats(name, value, self.device, member=len(self.seeds), **sizes)
+        return returned.floats(name, value, self.device, seed=len(self.seeds), **sizes)
 
-    def _minibatch_step(self, noise: Noise) -> Float[Tensor, " member"]:
+    def _minibatch_step(self, noise: Noise) -> Float[Tensor, " seed"]:
         rest = {name: values for name, values in noise.items() if name != "index"}
         bound = self.step(self.pixels(noise["index"]), rest)
         # Without its graph, which the running sum would keep, and torch would refuse to compile.
         return bound.detach() if isinstance(bound, Tensor) else bound
 
-    def pixels(self, index: Int[Tensor, "member batch"]) -> Float[Tensor, "member batch pixel"]:
-        """Gather each member's minibatch, as grey levels in [0, 1]."""
+    def pixels(self, index: Int[Tensor, "seed batch"]) -> Float[Tensor, "seed batch pixel"]:
+        """Gather each seed's minibatch, as grey levels in [0, 1]."""
         # `index_select` copies whole rows; indexing with a table copies pixel by pixel.
         rows = self.train_images.index_select(0, index.flatten())
         return rows.float().mul_(self.image_scale).unflatten(0, index.shape)
 
     def _draw(self, block: int, into: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Draw all random numbers of a block, each (member, step, ...)."""
+        """Draw all random numbers of a block, each (seed, step, ...)."""
         own = returned.noise_shapes(f"{type(self).__name__}.noise_shapes", self.noise_shapes())
         needed = {"index": ("index", (self.batch_size,)), **own}
-        # Filled in place: stacking the members' draws would copy megabytes of pixel noise.
+        # Filled in place: stacking the seeds' draws would copy megabytes of pixel noise.
         noise = into or {
             name: torch.empty(
                 (len(self.seeds), BLOCK_STEPS, *shape),
@@ -274,8 +272,8 @@ class Algorithm(pl.LightningModule):
             for name, (kind, shape) in needed.items()
         }
         for name, (kind, _) in needed.items():
-            for member, seed in zip(noise[name], self.seeds, strict=True):
-                self._fill(member, kind, seed, "train", name, block)
+            for target, seed in zip(noise[name], self.seeds, strict=True):
+                self._fill(target, kind, seed, "train", name, block)
         return noise
 
     def _random(self, kind: str, shape: Sequence[int], seed: int, *key: str | int) -> Tensor:
@@ -304,7 +302,7 @@ class Algorithm(pl.LightningModule):
 
     # The curves.
 
-    def measure(self) -> dict[str, Float[Tensor, " member"]]:
+    def measure(self) -> dict[str, Float[Tensor, " seed"]]:
         """Evaluate each curve's point at a mark, in nats, by the curve's name."""
         return {
             "train_running": self.running_bound(),
@@ -312,8 +310,8 @@ class Algorithm(pl.LightningModule):
             "test": self.checked("evaluate", self.evaluate("test")),
         }
 
-    def points(self) -> dict[str, Float[Tensor, " member"]]:
-        """`measure`, of which every point is one number for each member."""
+    def points(self) -> dict[str, Float[Tensor, " seed"]]:
+        """`measure`, of which every point is one number for each seed."""
         name = f"{type(self).__name__}.measure"
         return returned.points(name, self.measure(), self.device, len(self.seeds))
 
@@ -321,7 +319,7 @@ class Algorithm(pl.LightningModule):
         """Facts for the manifest besides the settings; by default none."""
         return {}
 
-    def running_bound(self) -> Float[Tensor, " member"]:
+    def running_bound(self) -> Float[Tensor, " seed"]:
         """Mean bound of the minibatches since the last mark (the published *train* curves)."""
         return self.running_sum / self.running_steps
 
@@ -331,7 +329,7 @@ class Algorithm(pl.LightningModule):
         self.running_steps.zero_()
 
     @torch.no_grad()
-    def evaluate(self, split: Literal["train", "test"]) -> Float[Tensor, " member"]:
+    def evaluate(self, split: Literal["train", "test"]) -> Float[Tensor, " seed"]:
         """Mean bound (L = 1) over all test or the first 10,000 training images, in nats."""
         images = self.test_images if split == "test" else self.train_images
         images = images[:EVALUATED_TRAINING_IMAGES] if split == "train" else images
@@ -339,7 +337,7 @@ class Algorithm(pl.LightningModule):
 
     def mean_bound(
         self, images: Tensor, purpose: str, bound_of: Callable[[Tensor, Tensor], Tensor]
-    ) -> Float[Tensor, " member"]:
+    ) -> Float[Tensor, " seed"]:
         """Mean over `images` of what `bound_of` finds, in nats.
 
         Parameters
@@ -349,7 +347,7 @@ class Algorithm(pl.LightningModule):
         purpose
             Names the noise, with the seed and the samples seen.
         bound_of
-            From x (member, batch, pixel) and noise (member, 1, batch, latent) to (member, batch).
+            From x (seed, batch, pixel) and noise (seed, 1, batch, latent) to (seed, batch).
         """
         samples = int(self.samples_seen[0])
         total = torch.zeros(len(self.seeds), dtype=torch.float64, device=self.device)

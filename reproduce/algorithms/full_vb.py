@@ -35,9 +35,9 @@ from reproduce.models.decoders import NoiseKind
 from reproduce.models.gaussian import DiagonalGaussian
 
 Weights = Mapping[str, Tensor]
-"""A draw of theta: by a parameter's name in the model, its values (member, 1, 1, value)."""
+"""A draw of theta: by a parameter's name in the model, its values (seed, 1, 1, value)."""
 WeightPosterior = Mapping[str, DiagonalGaussian]
-"""q(theta): by a parameter's name in the model, a Gaussian over its values (member, 1, value)."""
+"""q(theta): by a parameter's name in the model, a Gaussian over its values (seed, 1, value)."""
 
 
 class FullVB(Algorithm):
@@ -83,9 +83,7 @@ class FullVB(Algorithm):
         """The posterior's noise (epsilon), and that of the weights (zeta)."""
         return {**super().noise_shapes(), "weights": ("normal", (self.n_samples, sum(self.sizes)))}
 
-    def step(
-        self, x: Float[Tensor, "member batch pixel"], noise: Noise
-    ) -> Float[Tensor, " member"]:
+    def step(self, x: Float[Tensor, "seed batch pixel"], noise: Noise) -> Float[Tensor, " seed"]:
         """One Adagrad step on M/N times the estimate of L(phi; X) (eq. 22 or 24).
 
         Returns the minibatch's bound with weights drawn from q(theta), without KL(q(theta) ||
@@ -103,7 +101,7 @@ class FullVB(Algorithm):
         self.adagrad_step(-x.shape[1] * objective.sum())
         return bound.detach().mean(1)
 
-    def draw(self, posterior: WeightPosterior, noise: Float[Tensor, "member 1 weight"]) -> Weights:
+    def draw(self, posterior: WeightPosterior, noise: Float[Tensor, "seed 1 weight"]) -> Weights:
         """Theta = mean + std * zeta (eq. 19 and section F.1), with zeta the given noise."""
         parts = noise.unsqueeze(2).split(self.sizes, -1)
         draws = zip(posterior.items(), parts, strict=True)
@@ -112,20 +110,20 @@ class FullVB(Algorithm):
     def bound_with(
         self,
         weights: Weights,
-        x: Float[Tensor, "member batch pixel"],
-        noise: Float[Tensor, "member sample batch latent"],
-    ) -> Float[Tensor, "member batch"]:
+        x: Float[Tensor, "seed batch pixel"],
+        noise: Float[Tensor, "seed sample batch latent"],
+    ) -> Float[Tensor, "seed batch"]:
         """SGVB estimate of L(theta, phi; x), the bound on log p(x) given theta (eq. 18), nats."""
         own = self.model.get_parameter
         given = {name: value.reshape(own(name).shape) for name, value in weights.items()}
         return functional_call(self.model, given, (self.sgvb, x, noise))
 
-    def measure(self) -> dict[str, Float[Tensor, " member"]]:
+    def measure(self) -> dict[str, Float[Tensor, " seed"]]:
         """The curves of every method, and L(phi; X) / N."""
         return {**super().measure(), "full_bound": self.evaluate_full_bound()}
 
     @torch.no_grad()
-    def evaluate_full_bound(self) -> Float[Tensor, " member"]:
+    def evaluate_full_bound(self) -> Float[Tensor, " seed"]:
         """Estimate of L(phi; X) / N by all training images and one draw of theta, in nats."""
         posterior = self.posterior()
         key = ("evaluate", "weights", int(self.samples_seen[0]))
@@ -142,8 +140,8 @@ class FullVB(Algorithm):
 
 
 def full_bound(
-    bound: Float[Tensor, "member batch"], divergence: Float[Tensor, " member"], n_train: int
-) -> Float[Tensor, " member"]:
+    bound: Float[Tensor, "seed batch"], divergence: Float[Tensor, " seed"], n_train: int
+) -> Float[Tensor, " seed"]:
     """L(phi; X) / N, a lower bound on log p(X) / N (eq. 14), in nats per datapoint.
 
     Parameters
@@ -162,11 +160,11 @@ def full_bound(
 
 def weight_divergence(
     bound: Bound, posterior: WeightPosterior, weights: Weights
-) -> Float[Tensor, " member"]:
+) -> Float[Tensor, " seed"]:
     """KL(q(theta) || p(theta)) as `bound` has it, in nats: from a draw of theta, or exact."""
     parts = [kl_in(bound, posterior[name], drawn).sum(1) for name, drawn in weights.items()]
     return torch.stack(parts).sum(0)
 
 
-def _as_vector(parameter: Tensor) -> Float[Tensor, "member 1 value"]:
+def _as_vector(parameter: Tensor) -> Float[Tensor, "seed 1 value"]:
     return parameter.flatten(1).unsqueeze(1)

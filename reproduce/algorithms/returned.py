@@ -1,6 +1,6 @@
 """What a method may return: refused in a sentence where it is not that.
 
-A scalar would be broadcast over members, and curves would be wrong without anybody noticing.
+A scalar would be broadcast over seeds, and curves would be wrong without anybody noticing.
 """
 
 from collections.abc import Mapping
@@ -28,15 +28,15 @@ def floats(method: str, value: Any, device: torch.device, **sizes: int) -> Tenso
     )
 
 
-def points(method: str, value: Any, device: torch.device, n_members: int) -> dict[str, Tensor]:
-    """Return what `method` returned: by a curve's name, its point for each member."""
+def points(method: str, value: Any, device: torch.device, n_seeds: int) -> dict[str, Tensor]:
+    """Return what `method` returned: by a curve's name, its point for each seed."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise UserError(
             f"{method} must return a dictionary from the names of curves to their points, not "
             f"{_described(value)}; see docs/add-a-method.md."
         )
     return {
-        name: floats(f"{method}, for {name!r},", point, device, member=n_members)
+        name: floats(f"{method}, for {name!r},", point, device, seed=n_seeds)
         for name, point in value.items()
     }
 
@@ -47,7 +47,7 @@ def noise_shapes(method: str, value: Any) -> dict[str, tuple[str, tuple[int, ...
         return dict(value)
     raise UserError(
         f"{method} must return a dictionary from names, but not `index`, to a kind "
-        f"({' or '.join(KINDS)}) and a shape without the member axis, such as "
+        f"({' or '.join(KINDS)}) and a shape without the seed axis, such as "
         f"{{'posterior': ('normal', (1, 100, 10))}}, not {value!r}; see docs/add-a-method.md."
     )
 

@@ -81,7 +81,7 @@ def _key(
     x: torch.Tensor,
     device: torch.device,
 ) -> dict[str, Any]:
-    """What an estimate of one member depends on."""
+    """What an estimate of one seed depends on."""
     weights = load_snapshots(store, question.cell, [seed], question.samples).parameters()
     return {
         "seed": seed,
@@ -99,7 +99,7 @@ def _is_no_density(cell: Cell, x: torch.Tensor) -> bool:
 
 
 def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
-    """Return what is asked, and of which members."""
+    """Return what is asked, and of which seeds."""
     if settings.get("run") is None or str(settings.run) == "???":
         raise UserError("Say which run: run=ID, where ID is the name of a folder in results/runs.")
     one_of("split", settings.split, ("train", "test"))
@@ -116,7 +116,7 @@ def ask(settings: DictConfig, store: Store) -> tuple[Question, list[int]]:
     if settings.seeds is not None:
         wanted = whole_number("seeds", settings.seeds)
         if wanted > len(seeds):
-            raise UserError(f"{cell.id} has {len(seeds)} trained members, not {wanted}.")
+            raise UserError(f"{cell.id} has {len(seeds)} trained seeds, not {wanted}.")
         seeds = seeds[:wanted]
     return Question(cell, samples, settings.split, n_points), seeds
 
@@ -141,17 +141,17 @@ def show(
     diagnostics = ("seed", *found.diagnostics)
     # Two tables: in one, a terminal of 80 columns would have no room for the estimate.
     table, medians = (cli.table(names, names) for names in (values, diagnostics))
-    for member, seed in enumerate(seeds):
-        value = found.value[member].double().cpu().numpy()
-        own = found.stderr[member].double().square().mean().sqrt() / len(value) ** 0.5
+    for index, seed in enumerate(seeds):
+        value = found.value[index].double().cpu().numpy()
+        own = found.stderr[index].double().square().mean().sqrt() / len(value) ** 0.5
         table.add_row(
             str(seed),
             f"{value.mean():.3f}",
             f"{evaluate.standard_error(value):.3f}",
             f"{float(own):.4f}",
-            f"{int((~found.trusted[member]).sum())} of {len(value)}",
+            f"{int((~found.trusted[index]).sum())} of {len(value)}",
         )
-        own_medians = (_median(one[member]) for one in found.diagnostics.values())
+        own_medians = (_median(one[index]) for one in found.diagnostics.values())
         medians.add_row(str(seed), *(f"{median:.3g}" for median in own_medians))
     terminal.print(table)
     over = spread(found.value.double().mean(1, keepdim=True).cpu().numpy())

@@ -73,7 +73,7 @@ def parsed(arguments: Iterable[str], usage: str, **defaults: str | None) -> dict
 
 @contextlib.contextmanager
 def as_sentences() -> Iterator[None]:
-    """Turn errors that a user can mend into one sentence on stderr and an exit status."""
+    """Turn errors that a user can fix into one sentence on stderr and an exit status."""
     try:
         yield
     except KeyboardInterrupt:
@@ -98,7 +98,7 @@ def _nobody_reads() -> bool:
 
 
 def sentence(error: Exception) -> str | None:
-    """Say an error that a user can mend in one sentence; None for one that needs its traceback."""
+    """Say an error that a user can fix in one sentence; None for one that needs its traceback."""
     if isinstance(error, UserError):
         return str(error)
     # By name: readers of results have no need of Hydra, which takes long to import.

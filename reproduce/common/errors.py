@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake a user can mend."""
+"""The one exception that stands for a mistake a user can fix."""
 
 
 class UserError(Exception):

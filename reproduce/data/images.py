@@ -61,7 +61,7 @@ def random_split(
 ) -> tuple[Shaped[torch.Tensor, "n_train pixels"], Shaped[torch.Tensor, "n_test pixels"]]:
     """Shuffle with a seed of the split's own; the first `n_train` train, the others test.
 
-    The seed belongs to the data set, not to a run: every member and every machine sees the
+    The seed belongs to the data set, not to a run: every seed and every machine sees the
     same test images.
     """
     order = np.random.default_rng(seed).permutation(len(images))

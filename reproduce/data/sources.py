@@ -79,7 +79,7 @@ class DataUnavailable(UserError):
         self.title, self.files, self.tried = title, files, tried
 
     def __str__(self) -> str:
-        """Return what is missing, what was tried and how to mend it."""
+        """Return what is missing, what was tried and how to fix it."""
         return f"{self.account()}\n{ways_to_get([self])}"
 
     def account(self) -> str:

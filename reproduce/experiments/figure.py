@@ -49,7 +49,7 @@ def _finish(plan: Plan, diverged: list[Divergence], terminal: Console) -> Outcom
         for job in plan.jobs
         if sum(d.job.cell == job.cell for d in diverged) == len(job.seeds)
     }
-    lacks = f"The figure lacks {', '.join(sorted(lost))}: all their members diverged."
+    lacks = f"The figure lacks {', '.join(sorted(lost))}: all their seeds diverged."
     about = {**plan.about, **outcome.about}
     written = f"{plan.name}.png"
     return replace(outcome, about=about, written=written, failure=lacks if lost else None)

@@ -29,7 +29,7 @@ SCORES: dict[str, type] = {
     "entry": str, "algorithm": str, "step_size": float, "seed": int, "samples": int,
     "measure": str, "value": float,
 }  # fmt: skip
-"""Columns of `step_sizes.csv`, a row a member."""
+"""Columns of `step_sizes.csv`, one row per seed."""
 
 
 def choose(scores: pd.DataFrame) -> pd.DataFrame:
@@ -38,13 +38,13 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores
-        Columns entry, algorithm, step_size, seed, value (nats; NaN where the member diverged).
+        Columns entry, algorithm, step_size, seed, value (nats; NaN where the seed diverged).
 
     Returns
     -------
     pandas.DataFrame
         One row for each entry and algorithm: entry, algorithm, step_size, value (mean over
-        seeds). A candidate with a diverged member cannot win; where all have one, the row is
+        seeds). A candidate with a diverged seed cannot win; where all have one, the row is
         missing.
     """
     by_candidate = scores.groupby(["entry", "algorithm", "step_size"], sort=False)["value"]

@@ -27,7 +27,7 @@ from reproduce.models.gaussian import standard_normal_log_prob
 from reproduce.models.random_streams import ImageStreams, generator
 from reproduce.samplers.hmc import JITTER, Chains, hmc_step
 
-BATCH, MOST_CHAINS = 50, 2**14  # datapoints, and chains of all members, at once
+BATCH, MOST_CHAINS = 50, 2**14  # datapoints, and chains of all seeds, at once
 N_PILOT, PILOT_CHAINS = 200, 8  # temperatures and chains of the pilot run
 FIRST_BETA = 1e-6
 INITIAL_STEP = 1.0
@@ -65,7 +65,7 @@ class Ais(Estimator):
     def estimate(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress,
     ) -> Estimate:
@@ -88,11 +88,11 @@ class Ais(Estimator):
     def reverse(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
-        z: Float[Tensor, "member batch latent"],
+        x: Float[Tensor, "seed batch pixel"],
+        z: Float[Tensor, "seed batch latent"],
         seeds: Sequence[int],
         progress: Progress = lambda _: None,
-    ) -> Float[Tensor, "member batch"]:
+    ) -> Float[Tensor, "seed batch"]:
         """Upper bound of log p(x) in expectation, nats, from exact samples z of p(z|x)."""
         parts = []
         batch = self._batch(target)
@@ -107,7 +107,7 @@ class Ais(Estimator):
         return torch.cat(parts, 1)
 
     def _batch(self, target: Target) -> int:
-        return min(BATCH, max(1, MOST_CHAINS // (self.n_chains * target.n_members)))
+        return min(BATCH, max(1, MOST_CHAINS // (self.n_chains * target.n_seeds)))
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ class Bidirectional:
     Attributes
     ----------
     lower, upper
-        Of log p(x) in nats, (member, batch).
+        Of log p(x) in nats, (seed, batch).
     """
 
-    lower: Float[Tensor, "member batch"]
-    upper: Float[Tensor, "member batch"]
+    lower: Float[Tensor, "seed batch"]
+    upper: Float[Tensor, "seed batch"]
 
     @property
-    def gap(self) -> Float[Tensor, " member"]:
+    def gap(self) -> Float[Tensor, " seed"]:
         """Mean of upper − lower in nats: in expectation it bounds the error of each."""
         return (self.upper - self.lower).mean(1)
 
@@ -148,7 +148,7 @@ def bidirectional(
 @torch.no_grad()
 def simulate(
     target: Target, n_points: int, seeds: Sequence[int]
-) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member batch pixel"]]:
+) -> tuple[Float[Tensor, "seed batch latent"], Float[Tensor, "seed batch pixel"]]:
     """Draw z from the prior and x from p(x|z): z is then an exact sample of p(z|x)."""
     draw = torch.rand if target.likelihood.noise_kind == "uniform" else torch.randn
     sources = [generator(target.device, seed, "simulate") for seed in seeds]
@@ -168,7 +168,7 @@ class _Path:
     def __init__(self, target: Target, x: Tensor, seeds: Sequence[int], n_leapfrog: int) -> None:
         self.target, self.x, self.n_leapfrog = target, x, n_leapfrog
         self.streams = ImageStreams.of(x, seeds)
-        self.beta = torch.empty(0)  # (temperature, member, batch), increasing to one
+        self.beta = torch.empty(0)  # (temperature, seed, batch), increasing to one
         self.step_size = torch.empty(0)  # the same
 
     def pilot(self, n_temperatures: int) -> None:
@@ -176,7 +176,7 @@ class _Path:
         # Temperatures evenly spaced in log beta: near the prior a small beta changes much.
         fixed = torch.logspace(math.log10(FIRST_BETA), 0, N_PILOT, device=self.target.device)
         z = self._start(PILOT_CHAINS, "pilot")
-        step = torch.full(z.shape[::2], INITIAL_STEP, device=z.device)  # (member, batch)
+        step = torch.full(z.shape[::2], INITIAL_STEP, device=z.device)  # (seed, batch)
         chains = Chains.at(self._annealed(fixed[0].expand(step.shape)), z)
         before, steps, spread = fixed[0].expand(step.shape), [], []
         for number, beta in enumerate(fixed):
@@ -210,7 +210,7 @@ class _Path:
         self.step_size = logs.exp()
 
     def forward(self, n_chains: int, step: Callable[[], None]) -> tuple[Tensor, Tensor]:
-        """Log weights (member, chain, batch) of chains from the prior, and their acceptance."""
+        """Log weights (seed, chain, batch) of chains from the prior, and their acceptance."""
         # log w = sum over t of (beta_{t+1} - beta_t) log p(x|z_t), with beta_0 = 0 at the prior.
         # The first term needs no transition: the start is an exact sample of the prior.
         chains = Chains.at(self._annealed(self.beta[0]), self._start(n_chains, "forward"))
@@ -230,9 +230,9 @@ class _Path:
         return log_weight, acceptance / (len(self.beta) - 1)
 
     def backward(
-        self, z: Float[Tensor, "member batch latent"], n_chains: int, step: Callable[[], None]
+        self, z: Float[Tensor, "seed batch latent"], n_chains: int, step: Callable[[], None]
     ) -> Tensor:
-        """Log weights (member, chain, batch) of the same path gone back from exact samples."""
+        """Log weights (seed, chain, batch) of the same path gone back from exact samples."""
         # The same increments in reverse order, and each transition its own reversal: HMC with
         # fresh momenta is reversible.
         start = z.unsqueeze(1).expand(-1, n_chains, -1, -1)
@@ -248,7 +248,7 @@ class _Path:
             step()
         return log_weight
 
-    def _annealed(self, beta: Float[Tensor, "member batch"]) -> Callable[[Tensor], Tensor]:
+    def _annealed(self, beta: Float[Tensor, "seed batch"]) -> Callable[[Tensor], Tensor]:
         def log_density(z: Tensor) -> Tensor:
             log_likelihood = self.target.likelihood.log_likelihood(self.x, z)
             return standard_normal_log_prob(z) + beta.unsqueeze(1) * log_likelihood
@@ -271,8 +271,8 @@ class _Path:
         return start.transpose(1, 2)
 
 
-def _log_likelihood(chains: Chains, beta: Float[Tensor, "member batch"]) -> Tensor:
-    """log p(x|z) (member, chain, batch), recovered from log p(z) + beta log p(x|z)."""
+def _log_likelihood(chains: Chains, beta: Float[Tensor, "seed batch"]) -> Tensor:
+    """log p(x|z) (seed, chain, batch), recovered from log p(z) + beta log p(x|z)."""
     prior = standard_normal_log_prob(chains.position)
     return (chains.log_density - prior) / beta.unsqueeze(1)
 
@@ -291,7 +291,7 @@ def _reheated(chains: Chains, before: Tensor, now: Tensor) -> Chains:
     )
 
 
-def _smoothed(values: Float[Tensor, "temperature member batch"]) -> Tensor:
+def _smoothed(values: Float[Tensor, "temperature seed batch"]) -> Tensor:
     """Moving average over neighbouring temperatures."""
     flat = values.flatten(1).mT.unsqueeze(1)
     half = SMOOTHED // 2
@@ -301,7 +301,7 @@ def _smoothed(values: Float[Tensor, "temperature member batch"]) -> Tensor:
 
 
 def _inverse(
-    cumulative: Float[Tensor, "temperature member batch"], beta: Tensor, wanted: Tensor
+    cumulative: Float[Tensor, "temperature seed batch"], beta: Tensor, wanted: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Invert `cumulative` at the shares `wanted` of its end, for each datapoint.
 
@@ -309,7 +309,7 @@ def _inverse(
     -------
     tuple
         The temperatures, linear between those of `beta`, and their places among them, both
-        (wanted, member, batch).
+        (wanted, seed, batch).
     """
     # Linear interpolation in a table (datapoint, temperature) with a zero before it: the prior.
     shape = cumulative.shape

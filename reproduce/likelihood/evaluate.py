@@ -1,6 +1,6 @@
 """Estimates of log p(x) of stored models, cached next to them so that none is made twice.
 
-A member's `likelihood.csv` has one row per (snapshot, split, estimator with its settings, number
+A seed's `likelihood.csv` has one row per (snapshot, split, estimator with its settings, number
 of points). Estimators read snapshots: nothing here trains.
 """
 
@@ -93,7 +93,7 @@ class Question:
     Attributes
     ----------
     cell, samples
-        The models: the cell's members after that many samples.
+        The models: the cell's seeds after that many samples.
     split, n_points
         The first `n_points` images of the training or the test set, or all if there are fewer.
     """
@@ -124,7 +124,7 @@ def estimate(
     device: torch.device | str = "cpu",
     progress: Progress = lambda _: None,
 ) -> tuple[Estimate, float]:
-    """Estimate log p(x) of members `seeds` as one stack; return it and the seconds it took."""
+    """Estimate log p(x) of `seeds` as one stack; return it and the seconds it took."""
     model = load_snapshots(store, question.cell, seeds, question.samples).to(device)
     cell = question.cell
     store.check_data(cell, seeds, _images(cell, data_dir).checksum)
@@ -143,9 +143,9 @@ def keep(
     found: Estimate,
     seconds: float,
 ) -> None:
-    """Write an estimate's means into the members' `likelihood.csv`."""
-    for member, seed in enumerate(seeds):
-        value = found.value[member].double().cpu().numpy()
+    """Write an estimate's means into the seeds' `likelihood.csv`."""
+    for index, seed in enumerate(seeds):
+        value = found.value[index].double().cpu().numpy()
         row = {
             "split": question.split,
             "samples": question.samples,
@@ -154,7 +154,7 @@ def keep(
             "n_points": question.n_points,
             "value": value.mean(),
             "stderr": standard_error(value),
-            "n_untrusted": int((~found.trusted[member]).sum()),
+            "n_untrusted": int((~found.trusted[index]).sum()),
             "seconds": round(seconds / len(seeds), 2),
         }
         store.add_likelihood(question.cell, seed, row)

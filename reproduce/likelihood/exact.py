@@ -32,9 +32,9 @@ class LinearGaussian:
     Parameters
     ----------
     weight
-        W, (member, latent, pixel).
+        W, (seed, latent, pixel).
     bias
-        b, (member, 1, pixel).
+        b, (seed, 1, pixel).
     std
         Standard deviation of the noise.
     """
@@ -43,8 +43,8 @@ class LinearGaussian:
 
     def __init__(
         self,
-        weight: Float[Tensor, "member latent pixel"],
-        bias: Float[Tensor, "member 1 pixel"],
+        weight: Float[Tensor, "seed latent pixel"],
+        bias: Float[Tensor, "seed 1 pixel"],
         std: float,
     ) -> None:
         self.weight, self.bias, self.std = weight, bias, std
@@ -89,7 +89,7 @@ class LinearGaussian:
         """Draw x = W z + b + std * noise."""
         return self.mean(z) + self.std * noise
 
-    def exact(self, x: Float[Tensor, "member batch pixel"]) -> Float[Tensor, "member batch"]:
+    def exact(self, x: Float[Tensor, "seed batch pixel"]) -> Float[Tensor, "seed batch"]:
         """log p(x) in nats, computed in double precision."""
         # A linear map of a Gaussian, plus Gaussian noise, is Gaussian: covariances add.
         weight = self.weight.double()
@@ -101,8 +101,8 @@ class LinearGaussian:
         return normal.log_prob(x.double())
 
     def posterior(
-        self, x: Float[Tensor, "member batch pixel"]
-    ) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member latent latent"]]:
+        self, x: Float[Tensor, "seed batch pixel"]
+    ) -> tuple[Float[Tensor, "seed batch latent"], Float[Tensor, "seed latent latent"]]:
         """Mean and covariance of p(z|x)."""
         # Precisions add: the prior's I and the likelihood's W Wᵀ / std² (Bishop 2006, eq. 2.117).
         weight = self.weight.double()
@@ -121,13 +121,13 @@ class Square:
 
     noise_kind: ClassVar[NoiseKind] = "normal"
 
-    def __init__(self, std: float = 0.05, n_latent: int = 1, n_members: int = 1) -> None:
-        self.std, self.n_latent, self.n_members = std, n_latent, n_members
+    def __init__(self, std: float = 0.05, n_latent: int = 1, n_seeds: int = 1) -> None:
+        self.std, self.n_latent, self.n_seeds = std, n_latent, n_seeds
 
     @property
     def target(self) -> Target:
         """The model as an estimator takes it."""
-        return Target(self, self.n_members, self.n_latent)
+        return Target(self, self.n_seeds, self.n_latent)
 
     def mean(self, z: AnyLatents) -> AnyImages:
         """E[x|z]."""
@@ -149,7 +149,7 @@ class Square:
         """Draw x = z² + std * noise."""
         return z.square() + self.std * noise
 
-    def exact(self, x: Float[Tensor, "member batch pixel"]) -> Float[Tensor, "member batch"]:
+    def exact(self, x: Float[Tensor, "seed batch pixel"]) -> Float[Tensor, "seed batch"]:
         """log p(x) in nats, by adaptive quadrature around the mode in each dimension."""
         flat = [math.log(self._integral(float(value))) for value in x.flatten()]
         return torch.tensor(flat, dtype=torch.float64).view(x.shape).sum(-1)

@@ -73,7 +73,7 @@ class HmcKde(Estimator):
     def estimate(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress,
     ) -> Estimate:
@@ -87,7 +87,7 @@ class HmcKde(Estimator):
         # A density of n samples takes all n² differences at once, which limits the batch.
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [SCRAMBLE], target.device)
         parts = []
-        pairs = self.n_fit * max(self.n_fit, self.n_score) * target.n_members * target.n_latent
+        pairs = self.n_fit * max(self.n_fit, self.n_score) * target.n_seeds * target.n_latent
         batch = min(BATCH, max(1, MOST_FLOATS // pairs))
         for rows in x.split(batch, 1):
             parts.append(self._estimate(target, rows, seeds, grid, progress))
@@ -134,7 +134,7 @@ class HmcKde(Estimator):
 
     def _rough_estimate(
         self, target: Target, x: Tensor, seeds: Sequence[int]
-    ) -> Float[Tensor, "member batch"]:
+    ) -> Float[Tensor, "seed batch"]:
         grid = PriorGrid.sobol(target.n_latent, LOG2_GRID, [CHECK_SCRAMBLE], target.device)
         parts = [
             rough_estimate(target, rows, ImageStreams.of(rows, seeds), grid, N_STARTS)[0]
@@ -152,7 +152,7 @@ class _Walk:
         x: Tensor,
         seeds: Sequence[int],
         n_transitions: int,
-        start: Float[Tensor, "member batch latent"],
+        start: Float[Tensor, "seed batch latent"],
         n_leapfrog: int,
         step: Callable[[], None],
     ) -> None:
@@ -160,7 +160,7 @@ class _Walk:
         self.log_density: Callable[[Tensor], Tensor] = lambda z: target.log_joint(
             x, z.unsqueeze(1)
         ).squeeze(1)
-        # All random numbers at once, (transition, member, batch, ...); of the uniform ones, the
+        # All random numbers at once, (transition, seed, batch, ...); of the uniform ones, the
         # first decides on acceptance and the second shortens the step.
         shapes = (n_transitions, target.n_latent), (n_transitions, 2)
         normal, uniform = ImageStreams.of(x, seeds).draw(*shapes, "hmc_kde")
@@ -172,7 +172,7 @@ class _Walk:
         self._accepted, self._counted = torch.zeros_like(self.step_size), 0
 
     @property
-    def acceptance_rate(self) -> Float[Tensor, "member batch"]:
+    def acceptance_rate(self) -> Float[Tensor, "seed batch"]:
         """Share of proposals accepted since the step size was frozen."""
         return self._accepted / max(self._counted, 1)
 
@@ -185,7 +185,7 @@ class _Walk:
             gain = (1 + transition) ** -0.6
             self.step_size = self.step_size * (gain * (accepted.float() - TARGET_ACCEPTANCE)).exp()
 
-    def samples(self, n_samples: int, thin: int) -> Float[Tensor, "member sample batch latent"]:
+    def samples(self, n_samples: int, thin: int) -> Float[Tensor, "seed sample batch latent"]:
         """Draw samples with the step size frozen: only then is p(z|x) the chain's limit."""
         found = []
         for _ in range(n_samples):
@@ -195,7 +195,7 @@ class _Walk:
             found.append(self.chains.position)
         return torch.stack(found, 1)
 
-    def _move(self) -> Bool[Tensor, "member batch"]:
+    def _move(self) -> Bool[Tensor, "seed batch"]:
         momentum = self._momenta[self._transitions]
         accept, shorter = self._uniforms[self._transitions].unbind(-1)
         self._transitions += 1

@@ -104,7 +104,7 @@ class HmcKde2013(Estimator):
     def estimate(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress,
     ) -> Estimate:
@@ -125,7 +125,7 @@ class HmcKde2013(Estimator):
     def _sample(
         self, target: Target, x: Tensor, seeds: tuple[int, ...], progress: Progress
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (member, sample, batch, latent) positions and their log joint densities."""
+        """Return (seed, sample, batch, latent) positions and their log joint densities."""
         n_points = x.shape[1]
         n_transitions = self.n_evaluations * (self.n_burnin + self.n_samples)
         shapes = (n_transitions, target.n_latent), (n_transitions,)

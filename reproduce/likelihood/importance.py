@@ -74,7 +74,7 @@ class Importance(Estimator):
     def estimate(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress,
     ) -> Estimate:
@@ -123,11 +123,11 @@ class Importance(Estimator):
 
 def rough_estimate(
     target: Target,
-    x: Float[Tensor, "member batch pixel"],
+    x: Float[Tensor, "seed batch pixel"],
     streams: ImageStreams,
     grid: PriorGrid,
     n_starts: int = N_STARTS,
-) -> tuple[Float[Tensor, "member batch"], Float[Tensor, "member batch"]]:
+) -> tuple[Float[Tensor, "seed batch"], Float[Tensor, "seed batch"]]:
     """Rough log p(x) in nats from a search for modes of its own, and how many modes it found.
 
     It takes few samples, and serves as a diagnostic: where an estimate lies far from it, one of

@@ -21,19 +21,19 @@ class KernelDensity:
     Attributes
     ----------
     centre
-        The samples, (member, sample, batch, latent).
+        The samples, (seed, sample, batch, latent).
     bandwidth
-        Standard deviations of the kernels, (member, batch, latent).
+        Standard deviations of the kernels, (seed, batch, latent).
     multiple
-        The chosen multiple of Scott's bandwidth, (member, batch).
+        The chosen multiple of Scott's bandwidth, (seed, batch).
     """
 
-    centre: Float[Tensor, "member sample batch latent"]
-    bandwidth: Float[Tensor, "member batch latent"]
-    multiple: Float[Tensor, "member batch"]
+    centre: Float[Tensor, "seed sample batch latent"]
+    bandwidth: Float[Tensor, "seed batch latent"]
+    multiple: Float[Tensor, "seed batch"]
 
     @classmethod
-    def fit(cls, samples: Float[Tensor, "member sample batch latent"]) -> "KernelDensity":
+    def fit(cls, samples: Float[Tensor, "seed sample batch latent"]) -> "KernelDensity":
         """Fit to samples; the bandwidth's multiple has the best leave-one-out likelihood."""
         # Scott's rule, n^(-1 / (D + 4)) standard deviations, is right for Gaussian samples. Chains
         # are correlated and posteriors are not Gaussian, so its multiple is chosen by likelihood.
@@ -56,8 +56,8 @@ class KernelDensity:
         return cls(samples, scott * multiple.unsqueeze(-1), multiple)
 
     def log_prob(
-        self, z: Float[Tensor, "member point batch latent"]
-    ) -> Float[Tensor, "member point batch"]:
+        self, z: Float[Tensor, "seed point batch latent"]
+    ) -> Float[Tensor, "seed point batch"]:
         """Log density in nats."""
         # log of the mean over kernels of prod_d N(z_d; centre_d, bandwidth_d²).
         bandwidth = self.bandwidth.unsqueeze(1)

@@ -30,32 +30,32 @@ class ModeMixture:
     Attributes
     ----------
     mean
-        (member, mode, batch, latent).
+        (seed, mode, batch, latent).
     factor
-        Lower triangular square root of each precision matrix, (member, mode, batch, latent,
+        Lower triangular square root of each precision matrix, (seed, mode, batch, latent,
         latent).
     log_weight
-        (member, mode, batch); minus infinity where a datapoint has fewer modes.
+        (seed, mode, batch); minus infinity where a datapoint has fewer modes.
     """
 
-    mean: Float[Tensor, "member mode batch latent"]
-    factor: Float[Tensor, "member mode batch latent latent"]
-    log_weight: Float[Tensor, "member mode batch"]
+    mean: Float[Tensor, "seed mode batch latent"]
+    factor: Float[Tensor, "seed mode batch latent latent"]
+    log_weight: Float[Tensor, "seed mode batch"]
 
     @property
-    def n_modes(self) -> Float[Tensor, "member batch"]:
+    def n_modes(self) -> Float[Tensor, "seed batch"]:
         """Number of modes of each datapoint."""
         return self.log_weight.isfinite().sum(1).float()
 
     @property
-    def heaviest(self) -> Float[Tensor, "member batch latent"]:
+    def heaviest(self) -> Float[Tensor, "seed batch latent"]:
         """Mode of the largest weight of each datapoint."""
         index = self.log_weight.argmax(1, keepdim=True).unsqueeze(-1)
         return self.mean.gather(1, index.expand(-1, -1, -1, self.mean.shape[-1])).squeeze(1)
 
     def log_prob(
-        self, z: Float[Tensor, "member sample batch latent"]
-    ) -> Float[Tensor, "member sample batch"]:
+        self, z: Float[Tensor, "seed sample batch latent"]
+    ) -> Float[Tensor, "seed sample batch"]:
         """Log density in nats."""
         total: Tensor | None = None
         for mode in range(self.mean.shape[1]):  # one at a time, to bound the memory
@@ -71,13 +71,13 @@ class ModeMixture:
 
     def sample(
         self,
-        noise: Float[Tensor, "member sample batch latent"],
-        uniform: Float[Tensor, "member sample batch"],
-    ) -> Float[Tensor, "member sample batch latent"]:
+        noise: Float[Tensor, "seed sample batch latent"],
+        uniform: Float[Tensor, "seed sample batch"],
+    ) -> Float[Tensor, "seed sample batch latent"]:
         """Draw by choosing modes with `uniform` and scaling `noise` from N(0, I)."""
         # The mode whose interval of cumulative weights `uniform` falls into.
-        cumulative = self.log_weight.exp().cumsum(1).unsqueeze(2)  # (member, mode, 1, batch)
-        chosen = (uniform.unsqueeze(1) > cumulative[:, :-1]).sum(1)  # (member, sample, batch)
+        cumulative = self.log_weight.exp().cumsum(1).unsqueeze(2)  # (seed, mode, 1, batch)
+        chosen = (uniform.unsqueeze(1) > cumulative[:, :-1]).sum(1)  # (seed, sample, batch)
         index = chosen.unsqueeze(-1)
         mean = self.mean.gather(1, index.expand(noise.shape))
         size = noise.shape[-1]
@@ -89,7 +89,7 @@ class ModeMixture:
 
 def search(
     target: Target,
-    x: Float[Tensor, "member batch pixel"],
+    x: Float[Tensor, "seed batch pixel"],
     grid: PriorGrid,
     *,
     n_starts: int = N_STARTS,
@@ -101,11 +101,11 @@ def search(
 
 def starts(
     target: Target,
-    x: Float[Tensor, "member batch pixel"],
+    x: Float[Tensor, "seed batch pixel"],
     grid: PriorGrid,
-    on_grid: Float[Tensor, "member sample batch"],
+    on_grid: Float[Tensor, "seed sample batch"],
     n_starts: int,
-) -> Float[Tensor, "member start batch latent"]:
+) -> Float[Tensor, "seed start batch latent"]:
     """The best points of a grid with log p(x|z) `on_grid`, and the mean of q(z|x) if there is one.
 
     They are a function of the model and the datapoint alone, whichever others are asked for.
@@ -118,8 +118,8 @@ def starts(
 
 def mode_mixture(
     target: Target,
-    x: Float[Tensor, "member batch pixel"],
-    start: Float[Tensor, "member start batch latent"],
+    x: Float[Tensor, "seed batch pixel"],
+    start: Float[Tensor, "seed start batch latent"],
     n_modes: int,
     n_iterations: int,
     inflation: float,
@@ -218,7 +218,7 @@ def _safe(matrix: Float[Tensor, "*chain latent latent"]) -> Float[Tensor, "*chai
 
 
 def _duplicate(chains: Chains, factor: Tensor) -> Tensor:
-    """Which starts ended where a higher or an earlier equal one did, (member, start, batch)."""
+    """Which starts ended where a higher or an earlier equal one did, (seed, start, batch)."""
     # Distances are in standard deviations of the other's Gaussian.
     position, value = chains.position, chains.log_density
     n_starts = position.shape[1]

@@ -13,7 +13,7 @@ FEWEST = 25  # fewest weights from which a tail can be fitted
 PRIOR_STRENGTH = 10  # of k = 0.5, as in Vehtari et al., Appendix C
 
 
-def pareto_k(log_weight: Float[Tensor, "member sample batch"]) -> Float[Tensor, "member batch"]:
+def pareto_k(log_weight: Float[Tensor, "seed sample batch"]) -> Float[Tensor, "seed batch"]:
     """Shape k of the generalised Pareto distribution fitted to the largest weights.
 
     Below 0.5 the weights' variance is finite, and the error falls with the square root of their
@@ -32,7 +32,7 @@ def pareto_k(log_weight: Float[Tensor, "member sample batch"]) -> Float[Tensor, 
     return _fit(exceedance).to(log_weight)
 
 
-def _fit(sorted_: Float[Tensor, "member tail batch"]) -> Float[Tensor, "member batch"]:
+def _fit(sorted_: Float[Tensor, "seed tail batch"]) -> Float[Tensor, "seed batch"]:
     """Zhang & Stephens' posterior mean of k, shrunk towards 0.5."""
     # A grid of values of b = -k / sigma, from the data's first quartile and maximum: given b, the
     # likelihood of k has its maximum in closed form, so one dimension is left.
@@ -41,7 +41,7 @@ def _fit(sorted_: Float[Tensor, "member tail batch"]) -> Float[Tensor, "member b
     places = torch.arange(1, n_grid + 1, dtype=sorted_.dtype, device=sorted_.device)
     quartile = sorted_[:, int(n / 4 + 0.5) - 1].unsqueeze(1)
     spread = (1 - (n_grid / (places - 0.5)).sqrt()).view(1, -1, 1)
-    b = spread / (3 * quartile) + 1 / sorted_[:, -1:]  # (member, grid, batch)
+    b = spread / (3 * quartile) + 1 / sorted_[:, -1:]  # (seed, grid, batch)
     k = torch.stack([torch.log1p(-one.unsqueeze(1) * sorted_).mean(1) for one in b.unbind(1)], 1)
     # Mean of b, weighted by the profile likelihood on the grid; then k at that b.
     profile = n * ((-b / k).log() - k - 1)

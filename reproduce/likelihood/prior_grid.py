@@ -72,8 +72,8 @@ class PriorGrid:
 
     @torch.no_grad()
     def log_likelihood(
-        self, likelihood: Likelihood, x: Float[Tensor, "member batch pixel"]
-    ) -> Float[Tensor, "member sample batch"]:
+        self, likelihood: Likelihood, x: Float[Tensor, "seed batch pixel"]
+    ) -> Float[Tensor, "seed sample batch"]:
         """log p(x|z) in nats at every point, decoded in parts to bound the memory."""
         parts = [
             likelihood.shared_log_likelihood(x, z.expand(len(x), -1, -1))
@@ -82,8 +82,8 @@ class PriorGrid:
         return torch.cat(parts, 1)
 
     def best(
-        self, log_likelihood: Float[Tensor, "member sample batch"], n_best: int
-    ) -> tuple[Float[Tensor, "member best batch latent"], Float[Tensor, "member best batch"]]:
+        self, log_likelihood: Float[Tensor, "seed sample batch"], n_best: int
+    ) -> tuple[Float[Tensor, "seed best batch latent"], Float[Tensor, "seed best batch"]]:
         """Find points of high log p(x, z), at most one per cell, and those values.
 
         Half are the best of cells that are better than all that touch them, the other half the

@@ -89,7 +89,7 @@ class Quadrature(Estimator):
     def estimate(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress,
     ) -> Estimate:
@@ -101,7 +101,7 @@ class Quadrature(Estimator):
         """
         log2_points = self.log2_grid - N_SCRAMBLES.bit_length() + 1
         grid = PriorGrid.sobol(target.n_latent, log2_points, self.scrambles, target.device)
-        batch = max(1, FLOATS // (target.n_members * len(grid.z)))
+        batch = max(1, FLOATS // (target.n_seeds * len(grid.z)))
         parts = []
         for rows in x.split(batch, 1):
             parts.append(self._estimate(target, rows, grid))
@@ -146,29 +146,29 @@ class Quadrature(Estimator):
             },
         )
 
-    def _local_points(self, mixture: ModeMixture) -> Float[Tensor, "member sample batch latent"]:
+    def _local_points(self, mixture: ModeMixture) -> Float[Tensor, "seed sample batch latent"]:
         """The same Sobol points around every datapoint's modes, one scramble after the other."""
         # One Sobol dimension chooses the mode, the others place the point around it.
-        n_members, _, n_batch, n_latent = mixture.mean.shape
+        n_seeds, _, n_batch, n_latent = mixture.mean.shape
         each = self.n_local // N_SCRAMBLES
         sobol = [qmc.Sobol(n_latent + 1, scramble=True, rng=s + 1) for s in self.scrambles]
         points = torch.cat([torch.from_numpy(one.random(each)) for one in sobol])
         points = points.to(mixture.mean.device)
         noise = normal_quantile(points[:, 1:]).float().view(1, -1, 1, n_latent)
-        uniform = points[:, 0].float().view(1, -1, 1).expand(n_members, -1, n_batch)
-        return mixture.sample(noise.expand(n_members, -1, n_batch, -1), uniform)
+        uniform = points[:, 0].float().view(1, -1, 1).expand(n_seeds, -1, n_batch)
+        return mixture.sample(noise.expand(n_seeds, -1, n_batch, -1), uniform)
 
 
 def _summed(
-    log_weight: Float[Tensor, "member sample batch"],
-) -> Float[Tensor, "member scramble batch"]:
+    log_weight: Float[Tensor, "seed sample batch"],
+) -> Float[Tensor, "seed scramble batch"]:
     """Log of the sum of each scramble's weights."""
     return torch.logsumexp(log_weight.double().unflatten(1, (N_SCRAMBLES, -1)), 2)
 
 
 def log_density_ratio(
     mixture: ModeMixture, z: Float[Tensor, "sample latent"]
-) -> Float[Tensor, "member sample batch"]:
+) -> Float[Tensor, "seed sample batch"]:
     """log q(z) - log N(z; 0, I) at shared points, for every datapoint's own mixture.
 
     A Gaussian's log density is a quadratic function of z, so one matrix product with the monomials
@@ -177,7 +177,7 @@ def log_density_ratio(
     # With precision P = F Fᵀ and mean m, log N(z; m, P⁻¹) - log N(z; 0, I) is
     #   log det F - mᵀ P m / 2  +  (P m)ᵀ z  -  zᵀ (P - I) z / 2,
     # where the terms in 2 pi cancel.
-    n_members, n_modes, n_batch, n_latent = mixture.mean.shape
+    n_seeds, n_modes, n_batch, n_latent = mixture.mean.shape
     row, column = torch.triu_indices(n_latent, n_latent)
     precision = mixture.factor @ mixture.factor.mT
     pull = (precision @ mixture.mean.unsqueeze(-1)).squeeze(-1)
@@ -192,12 +192,12 @@ def log_density_ratio(
     # NaN: they take part as zero and are barred afterwards.
     finite = weights[..., :1].isfinite()
     weights = torch.where(finite, weights, 0.0)
-    barred = torch.where(finite[..., 0], 0.0, -math.inf).view(n_members, 1, n_modes, n_batch)
+    barred = torch.where(finite[..., 0], 0.0, -math.inf).view(n_seeds, 1, n_modes, n_batch)
     parts = []
     for some in z.split(ROWS):
         monomials = torch.cat(
             [torch.ones_like(some[:, :1]), some, some[:, row] * some[:, column]], -1
         )
-        terms = (monomials @ weights.mT).view(n_members, -1, n_modes, n_batch)
+        terms = (monomials @ weights.mT).view(n_seeds, -1, n_modes, n_batch)
         parts.append(torch.logsumexp(terms + barred, 2))
     return torch.cat(parts, 1)

@@ -26,7 +26,7 @@ Progress = Callable[[int], None]
 """Callback with the number of datapoints finished since the last call."""
 
 CACHED = 512
-"""Images per member to decode at once on a CPU without gradients, so that they stay in caches."""
+"""Images per seed to decode at once on a CPU without gradients, so that they stay in caches."""
 
 
 @runtime_checkable
@@ -60,7 +60,7 @@ class Target:
     ----------
     likelihood
         p(x|z).
-    n_members, n_latent
+    n_seeds, n_latent
         Sizes.
     device
         Device of its tensors.
@@ -69,7 +69,7 @@ class Target:
     """
 
     likelihood: Likelihood
-    n_members: int
+    n_seeds: int
     n_latent: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     encoder: Callable[[Tensor], DiagonalGaussian] | None = None
@@ -80,7 +80,7 @@ class Target:
         weight = next(model.parameters())
         require_single(weight)
         encoder = model.encoder if has_encoder else None
-        return cls(model.decoder, model.n_members, model.n_latent, weight.device, encoder)
+        return cls(model.decoder, model.n_seeds, model.n_latent, weight.device, encoder)
 
     def log_joint(self, x: Images, z: Latents) -> LogLikelihood:
         """log p(x, z) = log p(x|z) + log p(z) in nats."""
@@ -126,28 +126,28 @@ def require_at_least(least: float, **settings: float) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimates of log p(x) for each member and datapoint.
+    """Estimates of log p(x) for each seed and datapoint.
 
     Attributes
     ----------
     value
-        In nats, (member, batch).
+        In nats, (seed, batch).
     stderr
-        Standard error of each value as the estimator itself knows it, nats, (member, batch).
+        Standard error of each value as the estimator itself knows it, nats, (seed, batch).
     trusted
         False where the estimator's own diagnostic flags a value as unreliable.
     diagnostics
-        By name, each (member, batch).
+        By name, each (seed, batch).
     """
 
-    value: Float[Tensor, "member batch"]
-    stderr: Float[Tensor, "member batch"]
-    trusted: Bool[Tensor, "member batch"]
-    diagnostics: Mapping[str, Float[Tensor, "member batch"]] = field(default_factory=dict)
+    value: Float[Tensor, "seed batch"]
+    stderr: Float[Tensor, "seed batch"]
+    trusted: Bool[Tensor, "seed batch"]
+    diagnostics: Mapping[str, Float[Tensor, "seed batch"]] = field(default_factory=dict)
 
     @classmethod
     def joined(cls, parts: Sequence["Estimate"], dim: int = 1) -> "Estimate":
-        """Join estimates of batches in turn; with `dim=0`, of members."""
+        """Join estimates of batches in turn; with `dim=0`, of seeds."""
         return cls(
             torch.cat([part.value for part in parts], dim),
             torch.cat([part.stderr for part in parts], dim),
@@ -160,7 +160,7 @@ class Estimate:
 
 
 class Estimator(ABC):
-    """Estimates log p(x) for all members and datapoints, in bounded memory.
+    """Estimates log p(x) for all seeds and datapoints, in bounded memory.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class Estimator(ABC):
     def __call__(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress = lambda _: None,
     ) -> Estimate:
@@ -192,9 +192,9 @@ class Estimator(ABC):
         target
             The models.
         x
-            The data; may be one data set expanded over members.
+            The data; may be one data set expanded over seeds.
         seeds
-            One per member; with the image they name all random streams
+            One per model; with the image they name all random streams
             (`random_streams.ImageStreams`), so that an estimate can be repeated, and does not
             depend on which other images are asked for.
         progress
@@ -213,7 +213,7 @@ class Estimator(ABC):
     def estimate(
         self,
         target: Target,
-        x: Float[Tensor, "member batch pixel"],
+        x: Float[Tensor, "seed batch pixel"],
         seeds: Sequence[int],
         progress: Progress,
     ) -> Estimate:

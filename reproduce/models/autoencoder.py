@@ -9,13 +9,13 @@ from reproduce.models.encoder import GaussianEncoder
 
 
 class Autoencoder(nn.Module):
-    """The recognition model q(z|x) and the generative model p(x|z), stacked over members.
+    """The recognition model q(z|x) and the generative model p(x|z), stacked over seeds.
 
     Parameters
     ----------
     encoder, decoder
         The networks, or others with the same interface: `encoder(x)` is q(z|x). Every parameter
-        has a leading member axis.
+        has a leading seed axis.
     n_latent
         N_z, the number of latent dimensions.
     """
@@ -31,6 +31,6 @@ class Autoencoder(nn.Module):
         return function(self, *arguments)
 
     @property
-    def n_members(self) -> int:
+    def n_seeds(self) -> int:
         """Number of models in the stack."""
         return next(self.parameters()).shape[0]

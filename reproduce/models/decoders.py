@@ -18,14 +18,14 @@ from reproduce.models.layers import Activation, StackedLinear, hidden_layers, la
 
 NoiseKind = Literal["uniform", "normal"]
 
-Images = Float[Tensor, "member batch pixel"]
-AnyImages = Float[Tensor, "member *batch pixel"]
-Latents = Float[Tensor, "member sample batch latent"]
+Images = Float[Tensor, "seed batch pixel"]
+AnyImages = Float[Tensor, "seed *batch pixel"]
+Latents = Float[Tensor, "seed sample batch latent"]
 """L samples of z for each datapoint."""
-SharedLatents = Float[Tensor, "member sample latent"]
+SharedLatents = Float[Tensor, "seed sample latent"]
 """Samples of z that all datapoints share."""
-AnyLatents = Float[Tensor, "member *batch latent"]
-LogLikelihood = Float[Tensor, "member sample batch"]
+AnyLatents = Float[Tensor, "seed *batch latent"]
+LogLikelihood = Float[Tensor, "seed sample batch"]
 
 
 class Decoder(nn.Module):
@@ -40,7 +40,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        n_members: int,
+        n_seeds: int,
         n_latent: int,
         n_hidden: int | Sequence[int],
         n_pixels: int,
@@ -48,8 +48,8 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         widths = n_hidden if isinstance(n_hidden, int) else tuple(reversed(n_hidden))
-        self.hidden = hidden_layers(n_members, n_latent, widths, activation)
-        self.output = StackedLinear(n_members, last_width(widths), n_pixels, role="pixel")
+        self.hidden = hidden_layers(n_seeds, n_latent, widths, activation)
+        self.output = StackedLinear(n_seeds, last_width(widths), n_pixels, role="pixel")
 
     def log_likelihood(self, x: Images, z: Latents) -> LogLikelihood:
         """log p(x|z) of each datapoint under samples of its own."""

@@ -14,7 +14,7 @@ class GaussianEncoder(nn.Module):
 
     Parameters
     ----------
-    n_members, n_pixels, n_hidden, n_latent
+    n_seeds, n_pixels, n_hidden, n_latent
         Sizes; several hidden layers are given by their widths from x to z.
     log_variance_scale
         Factor on the last hidden layer's contribution to the log variance. The paper has none (1);
@@ -25,7 +25,7 @@ class GaussianEncoder(nn.Module):
 
     def __init__(
         self,
-        n_members: int,
+        n_seeds: int,
         n_pixels: int,
         n_hidden: int | Sequence[int],
         n_latent: int,
@@ -33,14 +33,14 @@ class GaussianEncoder(nn.Module):
         activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.hidden = hidden_layers(n_members, n_pixels, n_hidden, activation)
+        self.hidden = hidden_layers(n_seeds, n_pixels, n_hidden, activation)
         width = last_width(n_hidden)
-        self.mean = StackedLinear(n_members, width, n_latent)
-        self.log_variance = StackedLinear(n_members, width, n_latent, role="log_variance")
+        self.mean = StackedLinear(n_seeds, width, n_latent)
+        self.log_variance = StackedLinear(n_seeds, width, n_latent, role="log_variance")
         self.log_variance_scale = log_variance_scale
 
-    def forward(self, x: Float[Tensor, "member batch pixel"]) -> DiagonalGaussian:
-        """Return q(z|x) for each member and datapoint; its fields are (member, batch, latent)."""
+    def forward(self, x: Float[Tensor, "seed batch pixel"]) -> DiagonalGaussian:
+        """Return q(z|x) for each seed and datapoint; its fields are (seed, batch, latent)."""
         # Eq. 12 with x and z swapped: h = tanh(W3 x + b3), mean = W4 h + b4, log std² = W5 h + b5.
         hidden = self.hidden(x)
         scale = self.log_variance_scale

@@ -14,38 +14,38 @@ LOG_2PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class DiagonalGaussian:
-    """N(mean, diag exp(log_variance)), one for each member and datapoint (eq. 9).
+    """N(mean, diag exp(log_variance)), one for each seed and datapoint (eq. 9).
 
     Attributes
     ----------
     mean, log_variance
-        Shape (member, batch, dimension).
+        Shape (seed, batch, dimension).
     std
         Standard deviation, of the same shape.
     """
 
-    mean: Float[Tensor, "member batch dimension"]
-    log_variance: Float[Tensor, "member batch dimension"]
-    std: Float[Tensor, "member batch dimension"] = field(init=False)
+    mean: Float[Tensor, "seed batch dimension"]
+    log_variance: Float[Tensor, "seed batch dimension"]
+    std: Float[Tensor, "seed batch dimension"] = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute the standard deviation once for all uses."""
         object.__setattr__(self, "std", kernels.exp(0.5 * self.log_variance))
 
     def sample(
-        self, noise: Float[Tensor, "member sample batch dimension"]
-    ) -> Float[Tensor, "member sample batch dimension"]:
+        self, noise: Float[Tensor, "seed sample batch dimension"]
+    ) -> Float[Tensor, "seed sample batch dimension"]:
         """Reparameterised samples, z = mean + std * noise (Kingma & Welling 2013, eq. 10)."""
         return torch.addcmul(self.mean.unsqueeze(1), self.std.unsqueeze(1), noise)
 
     def log_prob(
-        self, value: Float[Tensor, "member sample batch dimension"]
-    ) -> Float[Tensor, "member sample batch"]:
+        self, value: Float[Tensor, "seed sample batch dimension"]
+    ) -> Float[Tensor, "seed sample batch"]:
         """Log density in nats, summed over dimensions."""
         standardised = (value - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
         return -0.5 * (standardised.square() + self.log_variance.unsqueeze(1) + LOG_2PI).sum(-1)
 
-    def kl_to_standard_normal(self) -> Float[Tensor, "member batch"]:
+    def kl_to_standard_normal(self) -> Float[Tensor, "seed batch"]:
         """KL(self || N(0, I)) in nats (Kingma & Welling 2013, Appendix B)."""
         # Integral of q log p is -sum(log 2 pi + mean² + std²) / 2, and that of q log q is
         # -sum(log 2 pi + 1 + log std²) / 2.

@@ -18,22 +18,22 @@ BIASES_LEFT_ZERO: dict[str, tuple[Role, ...]] = {
     "zero": ("pixel", "pixel_log_variance"),
 }
 OUTPUT_BIASES = tuple(BIASES_LEFT_ZERO)
-OWN = "initialise_member"
-"""Method of a module of the user's own that fills one member's parameters."""
+OWN = "initialise_seed"
+"""Method of a module of the user's own that fills one seed's slice of its parameters."""
 
 
 def initialise(
     model: nn.Module, seeds: Sequence[int], scheme: str, std: float, output_bias: str = "normal"
 ) -> None:
-    """Fill every stacked layer of `model`, each member from its own seed.
+    """Fill every stacked layer of `model`, each seed's slice from its own random numbers.
 
     Parameters
     ----------
     model
-        A module of `len(seeds)` members whose parameters all belong to `StackedLinear` layers, or
-        to modules with a method `initialise_member(member, draw)`, `draw(shape)` being ~ N(0, 1).
+        A module of `len(seeds)` seeds whose parameters all belong to `StackedLinear` layers, or
+        to modules with a method `initialise_seed(index, draw)`, `draw(shape)` being ~ N(0, 1).
     seeds
-        One per member. A member's weights depend on its seed alone.
+        One per slice of the stack, whose weights depend on it alone.
     scheme
         `normal`: weights and biases ~ N(0, std²), the encoder's log-variance layer at zero (the
         author's 2013 models, with std 0.01). `fan_in`: matrices ~ N(0, 1/fan_in), biases of
@@ -61,10 +61,10 @@ def initialise(
             raise UserError(
                 f"model.{name} ({type(module).__name__}) has parameters that would not start from "
                 f"the seeds: make it of reproduce.models.layers.StackedLinear, or give its class a "
-                f"method {OWN}(member, draw); docs/add-a-method.md has an example."
+                f"method {OWN}(index, draw); docs/add-a-method.md has an example."
             )
     with torch.no_grad():
-        for member, seed in enumerate(seeds):
+        for index, seed in enumerate(seeds):
             # Drawn on the CPU whatever the device, so that all devices start from the same weights.
             source = generator("cpu", seed, "initialisation")
 
@@ -73,20 +73,20 @@ def initialise(
 
             for layer in layers:
                 if isinstance(layer, StackedLinear):
-                    _fill(layer, member, draw, scheme, std, BIASES_LEFT_ZERO[output_bias])
+                    _fill(layer, index, draw, scheme, std, BIASES_LEFT_ZERO[output_bias])
                 else:
-                    getattr(layer, OWN)(member, draw)
+                    getattr(layer, OWN)(index, draw)
 
 
 def _fill(
     layer: StackedLinear,
-    member: int,
+    index: int,
     draw: Draw,
     scheme: str,
     std: float,
     biases_left_zero: Collection[str],
 ) -> None:
-    weight, bias = layer.weight[member], layer.bias[member]
+    weight, bias = layer.weight[index], layer.bias[index]
     if layer.role == "log_variance":
         weight.zero_()
         bias.zero_()

@@ -1,7 +1,7 @@
 """Every trick of speed or rounding, each with its plain form in its docstring.
 
 Nothing here changes the mathematics: read the plain forms, and go on to `layers.py` and
-`decoders.py`. There are two kinds of trick. *Rounding*: each member of a stack gets the numbers
+`decoders.py`. There are two kinds of trick. *Rounding*: each seed of a stack gets the numbers
 that it would get alone, to the last bit. *Speed*: fewer passes over memory, and the faster of the
 two libraries for matrix products that come with torch.
 
@@ -35,25 +35,25 @@ FOLDS = 3
 # Elementwise functions.
 
 
-def memberwise(
-    function: Callable[[Tensor], Tensor], x: Float[Tensor, "member *any"]
-) -> Float[Tensor, "member *any"]:
-    """`function(x)`, elementwise, each member rounding as if alone."""
+def seedwise(
+    function: Callable[[Tensor], Tensor], x: Float[Tensor, "seed *any"]
+) -> Float[Tensor, "seed *any"]:
+    """`function(x)`, elementwise, each seed rounding as if alone."""
     parts = _alike_parts(x)
     return function(x) if len(parts) == 1 else torch.stack([function(part) for part in parts])
 
 
-def exp(x: Float[Tensor, "member *any"]) -> Float[Tensor, "member *any"]:
-    """`torch.exp(x)`, each member rounding as if alone."""
-    return memberwise(torch.exp, x)
+def exp(x: Float[Tensor, "seed *any"]) -> Float[Tensor, "seed *any"]:
+    """`torch.exp(x)`, each seed rounding as if alone."""
+    return seedwise(torch.exp, x)
 
 
-def sigmoid(x: Float[Tensor, "member *any"]) -> Float[Tensor, "member *any"]:
-    """`torch.sigmoid(x)`, each member rounding as if alone."""
-    return memberwise(torch.sigmoid, x)
+def sigmoid(x: Float[Tensor, "seed *any"]) -> Float[Tensor, "seed *any"]:
+    """`torch.sigmoid(x)`, each seed rounding as if alone."""
+    return seedwise(torch.sigmoid, x)
 
 
-def tanh_(x: Float[Tensor, "member *any"]) -> Float[Tensor, "member *any"]:
+def tanh_(x: Float[Tensor, "seed *any"]) -> Float[Tensor, "seed *any"]:
     """`torch.tanh(x)`, as 2 sigmoid(2x) - 1; overwrites `x`."""
     # Compiled loops save the memory by themselves.
     if torch.compiler.is_compiling():
@@ -61,16 +61,16 @@ def tanh_(x: Float[Tensor, "member *any"]) -> Float[Tensor, "member *any"]:
     return _Tanh.apply(x)  # type: ignore[no-any-return]
 
 
-def softplus(x: Float[Tensor, "member *any"]) -> Float[Tensor, "member *any"]:
-    """`torch.log1p(torch.exp(x))`, finite for large x, each member rounding as if alone."""
+def softplus(x: Float[Tensor, "seed *any"]) -> Float[Tensor, "seed *any"]:
+    """`torch.log1p(torch.exp(x))`, finite for large x, each seed rounding as if alone."""
     if torch.compiler.is_compiling():
         return functional.softplus(x)
     return _Softplus.apply(x)  # type: ignore[no-any-return]
 
 
 def bernoulli_log_likelihood(
-    logits: Float[Tensor, "member sample batch pixel"], x: Float[Tensor, "member 1 batch pixel"]
-) -> Float[Tensor, "member sample batch"]:
+    logits: Float[Tensor, "seed sample batch pixel"], x: Float[Tensor, "seed 1 batch pixel"]
+) -> Float[Tensor, "seed sample batch"]:
     """`(x * log(y) + (1 - x) * log(1 - y)).sum(-1)` with y = sigmoid(logits).
 
     As x * logit - softplus(logit), which stays finite where y rounds to 0 or 1.
@@ -79,11 +79,11 @@ def bernoulli_log_likelihood(
 
 
 def _alike_parts(x: Tensor) -> Sequence[Tensor]:
-    """Cut `x` (member, ...) into views in which elementwise functions round every member alike.
+    """Cut `x` (seed, ...) into views in which elementwise functions round every seed alike.
 
     On the CPU the last few elements of a tensor go through scalar code whose exp or tanh rounds
     otherwise than the vectorised one. Which elements are last must not depend on what is stacked
-    beside a member, or its curve would. Where members fill whole vectors there are no last few.
+    beside a seed, or its curve would. Where seeds fill whole vectors there are no last few.
     """
     whole = x.device.type != "cpu" or len(x) == 1 or x[0].numel() % LONGEST_VECTORS == 0
     return [x] if whole else x.unbind()
@@ -112,12 +112,12 @@ class _Tanh(torch.autograd.Function):
 
 
 class _Softplus(torch.autograd.Function):
-    """softplus, memberwise, with its gradient, the sigmoid, memberwise as well."""
+    """softplus, seedwise, with its gradient, the sigmoid, seedwise as well."""
 
     @staticmethod
     def forward(ctx: Any, pre_activation: Tensor) -> Tensor:
         ctx.save_for_backward(pre_activation)
-        return memberwise(functional.softplus, pre_activation)
+        return seedwise(functional.softplus, pre_activation)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -166,17 +166,17 @@ def _softplus_sum(logits: Tensor, probability: Tensor, work: Tensor) -> Tensor:
 
 
 def product(
-    a: Float[Tensor, "member rows inner"], b: Float[Tensor, "member inner columns"]
-) -> Float[Tensor, "member rows columns"]:
+    a: Float[Tensor, "seed rows inner"], b: Float[Tensor, "seed inner columns"]
+) -> Float[Tensor, "seed rows columns"]:
     """`a @ b`."""
     return _OneDNN.apply(a, b) if _is_for_onednn(a, b) else torch.bmm(a, b)  # type: ignore[no-any-return]
 
 
 def affine(
-    x: Float[Tensor, "member rows inner"],
-    weight: Float[Tensor, "member inner columns"],
-    bias: Float[Tensor, "member 1 columns"],
-) -> Float[Tensor, "member rows columns"]:
+    x: Float[Tensor, "seed rows inner"],
+    weight: Float[Tensor, "seed inner columns"],
+    bias: Float[Tensor, "seed 1 columns"],
+) -> Float[Tensor, "seed rows columns"]:
     """`x @ weight + bias`."""
     # A compiled step adds the bias in the loop over what comes next.
     if torch.compiler.is_compiling():
@@ -250,7 +250,7 @@ class _OneDNN(torch.autograd.Function):
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b`, a member at a time, so that none rounds otherwise for those beside it."""
+    """`a @ b`, a seed at a time, so that none rounds otherwise for those beside it."""
     multiply = _opaque_product if torch.compiler.is_compiling() else single_product
     products = [multiply(x, y) for x, y in zip(a.unbind(), b.unbind(), strict=True)]
     # In place: autograd lets nobody add a bias to a view that a function of our own returned.

@@ -1,7 +1,7 @@
 """Random streams as functions of (seed, purpose).
 
-A stream is named by a member's seed and a key such as ("train", block). Nothing about it has to
-be stored: whatever is stacked with a member, and wherever its training was interrupted, it sees
+A stream is named by a seed and a key such as ("train", block). Nothing about it has to
+be stored: whatever is stacked with a seed, and wherever its training was interrupted, it sees
 the same numbers again on the same kind of device.
 """
 
@@ -32,9 +32,9 @@ class ImageStreams:
     Attributes
     ----------
     seeds
-        One per member.
+        One per seed.
     names
-        What names an image, a hash of its content; (member, batch).
+        What names an image, a hash of its content; (seed, batch).
     device
         Where numbers are drawn.
     """
@@ -44,7 +44,7 @@ class ImageStreams:
     device: torch.device
 
     @classmethod
-    def of(cls, x: Float[Tensor, "member batch pixel"], seeds: Sequence[int]) -> "ImageStreams":
+    def of(cls, x: Float[Tensor, "seed batch pixel"], seeds: Sequence[int]) -> "ImageStreams":
         """Name the streams of the images x."""
         names = tuple(
             tuple(hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in rows)
@@ -54,7 +54,7 @@ class ImageStreams:
 
     def draw(
         self, normal: Sequence[int], uniform: Sequence[int], *key: str | int
-    ) -> tuple[Float[Tensor, "member batch ..."], Float[Tensor, "member batch ..."]]:
+    ) -> tuple[Float[Tensor, "seed batch ..."], Float[Tensor, "seed batch ..."]]:
         """Draw numbers from N(0, 1) and from [0, 1), of the shapes `normal` and `uniform` each."""
         normals, uniforms = [], []
         for seed, names in zip(self.seeds, self.names, strict=True):

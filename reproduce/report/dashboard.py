@@ -1,6 +1,6 @@
 """Everything in the store as a W&B dashboard: `reproduce dashboard`, or `make dashboard`.
 
-Every member, every estimate of log p(x) and every published curve becomes a run with an id of its
+Every seed, every estimate of log p(x) and every published curve becomes a run with an id of its
 own, so that running it again logs only what is new. With `tracking=online` it saves a workspace
 and a report with a section for each panel, too (which needs the package wandb-workspaces); offline
 it says how to upload the runs and how to look at them here.
@@ -57,8 +57,8 @@ class Curves:
 
 
 def everything(results: Path) -> list[Curves]:
-    """Return what there is to log: published curves, members, estimates."""
-    return [*published(), *members(Store(results / "runs"))]
+    """Return what there is to log: published curves, seeds, estimates."""
+    return [*published(), *trained(Store(results / "runs"))]
 
 
 def published() -> Iterator[Curves]:
@@ -94,17 +94,17 @@ def published() -> Iterator[Curves]:
             )
 
 
-def members(store: Store) -> Iterator[Curves]:
-    """Each member's curve, and its estimates of log p(x) where there are any."""
+def trained(store: Store) -> Iterator[Curves]:
+    """Each seed's curve, and its estimates of log p(x) where there are any."""
     names = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
     every = [(store.cell(name), seed) for name in names for seed in store.seeds(store.cell(name))]
     for cell, seed in every:
-        folder = store.member_folder(cell, seed)
+        folder = store.seed_folder(cell, seed)
         curve = store.curve(cell, seed)
         if curve.empty:
             continue
         metrics = curve["split"].map(metric_name)
-        identity = RunIdentity.of_member(cell, seed, "ours")
+        identity = RunIdentity.of_seed(cell, seed, "ours")
         rows = zip(metrics, curve["samples"], curve["value"], strict=True)
         yield Curves(identity, _ordered(rows), folder / "curve.csv")
         # Of several estimates at a mark the one on the most images comes last, and counts.
@@ -161,7 +161,7 @@ def _is_logged(one: Curves, folder: Path) -> bool:
 
 
 def _in_training(one: Curves) -> bool:
-    """Tell whether a process holds the member's lock, whose W&B run is not to be touched."""
+    """Tell whether a process holds the seed's lock, whose W&B run is not to be touched."""
     path = one.source.with_name(".lock")
     if not path.exists():
         return False

@@ -210,10 +210,10 @@ def provenance(results: Path, evidence: Evidence) -> Section:
         manifest = read_json(path, "draw the figure again")
         try:
             rows += [
-                _made(figure, cell["id"], member)
+                _made(figure, cell["id"], record)
                 for cell in manifest["cells"]
-                for member in cell["members"]
-                if member
+                for record in cell["members"]
+                if record
             ]
         except (KeyError, TypeError) as error:
             raise UserError(
@@ -231,20 +231,20 @@ def _committed(results: Path, path: Path) -> str:
     return "" if path.is_relative_to(results) else "<p>The committed ones:</p>"
 
 
-def _made(figure: str, name: str, member: dict[str, Any]) -> list[str]:
-    cell, git = member["cell"], member["git"]
+def _made(figure: str, name: str, record: dict[str, Any]) -> list[str]:
+    cell, git = record["cell"], record["git"]
     named = dataset_name(cell["dataset"]), algorithm_name(cell["algorithm"])
     title = f"{named[0]} N_z = {cell['n_latent']} {named[1]}"
     return [
         figure,
         f"{title} ({name.rpartition('-')[2]})",
-        str(member["seed"]),
-        short_number(member["samples"]),
+        str(record["seed"]),
+        short_number(record["samples"]),
         str(git["commit"])[:8],
         {True: "no", False: "yes"}.get(git["dirty"], "unknown"),
-        str(member["device"]),
-        f"{member['wall_seconds'] / 60:.1f}",
-        str(member["data"]["sha256"])[:8],
+        str(record["device"]),
+        f"{record['wall_seconds'] / 60:.1f}",
+        str(record["data"]["sha256"])[:8],
     ]
 
 

@@ -1,8 +1,8 @@
-"""Lightning checkpoints of a stack, kept as one file for each member, and snapshots of models.
+"""Lightning checkpoints of a stack, kept as one file for each seed, and snapshots of models.
 
-Members are independent of what is stacked beside them, so they are stored apart: a stack can be
-put together anew from members that were trained in different company, and a kill between two
-files leaves members at different, each consistent, points.
+Seeds are independent of what is stacked beside them, so they are stored apart: a stack can be
+put together anew from seeds that were trained in different company, and a kill between two
+files leaves seeds at different, each consistent, points.
 """
 
 import io
@@ -19,20 +19,20 @@ from reproduce.common.files import write_with
 from reproduce.common.lightning import CheckpointIO
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
-from reproduce.store.member_state import member_state, stack_states
+from reproduce.store.seed_state import seed_state, stack_states
 from reproduce.store.store import Store
 
 FORMAT = 1
 LEFTOVERS = (".*.tmp.ckpt", "snapshots/.*.tmp.ckpt")
-"""Temporary names of `files.atomic_path` that only training writes, in a member's folder."""
-MEMBER = {"curve", "diverged_at", "wall_seconds"}
-"""What a checkpoint remembers of its member beside tensors."""
+"""Temporary names of `files.atomic_path` that only training writes, in a seed's folder."""
+RECORD = {"curve", "diverged_at", "wall_seconds"}
+"""What a checkpoint remembers of its seed beside tensors."""
 SHARED = {"step"}
-"""What all members of a stack have in common of an optimizer's state."""
+"""What all seeds of a stack have in common of an optimizer's state."""
 
 
-class MemberCheckpoints(CheckpointIO):
-    """Splits a stack's checkpoint over its members' files, and joins them again."""
+class SeedCheckpoints(CheckpointIO):
+    """Splits a stack's checkpoint over its seeds' files, and joins them again."""
 
     def __init__(self, store: Store, cell: Cell, seeds: Sequence[int]) -> None:
         self.store, self.cell, self.seeds = store, cell, tuple(seeds)
@@ -40,25 +40,25 @@ class MemberCheckpoints(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write each member's slice of `checkpoint`; `path` is the cell's folder."""
-        for member, seed in enumerate(self.seeds):
+        """Write each seed's slice of `checkpoint`; `path` is the cell's folder."""
+        for index, seed in enumerate(self.seeds):
             mine = {
                 **checkpoint,
                 "format": FORMAT,
                 "cell": self.cell.as_dict(),
                 "seed": seed,
-                "state_dict": member_state(checkpoint["state_dict"], member),
+                "state_dict": seed_state(checkpoint["state_dict"], index),
                 "optimizer_states": [
-                    _slice_optimizer(state, member) for state in checkpoint["optimizer_states"]
+                    _slice_optimizer(state, index) for state in checkpoint["optimizer_states"]
                 ],
-                "members": [checkpoint["members"][member]],
+                "members": [checkpoint["members"][index]],
             }
             _write(self.store.checkpoint(self.cell, seed), mine)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read the members' files and join them into one checkpoint of the stack."""
+        """Read the seeds' files and join them into one checkpoint of the stack."""
         parts = [read_checkpoint(self.store, self.cell, seed) for seed in self.seeds]
         return {
             **parts[0],
@@ -71,40 +71,40 @@ class MemberCheckpoints(CheckpointIO):
         }
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Never called: a member's checkpoint is replaced, not removed."""
+        """Never called: a seed's checkpoint is replaced, not removed."""
         raise NotImplementedError
 
 
 def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
-    """Read one member's checkpoint on the CPU."""
+    """Read one seed's checkpoint on the CPU."""
     keys = {"state_dict", "optimizer_states", "members"}
-    mend = "Delete it to train this member from the start, or put the right file back."
+    fix = "Delete it to train this seed from the start, or put the right file back."
     path = store.checkpoint(cell, seed)
-    found = _read(path, cell, seed, keys, mend)
+    found = _read(path, cell, seed, keys, fix)
     try:
         int(found["state_dict"]["samples_seen"][0])
-        (member,) = found["members"]
-        whole = member.keys() >= MEMBER and all(
+        (record,) = found["members"]
+        whole = record.keys() >= RECORD and all(
             {"state", "param_groups"} <= state.keys() for state in found["optimizer_states"]
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         whole = False
     if not whole:
-        raise UserError(f"The checkpoint {path} lacks parts. {mend}")
+        raise UserError(f"The checkpoint {path} lacks parts. {fix}")
     return found
 
 
 def write_snapshots(
-    store: Store, cell: Cell, members: Mapping[int, int], samples: int, model: Autoencoder
+    store: Store, cell: Cell, places: Mapping[int, int], samples: int, model: Autoencoder
 ) -> None:
-    """Keep the weights of some members, {seed: place in the stack}, as they are after `samples`."""
-    for seed, member in members.items():
+    """Keep the weights of some seeds, {seed: place in the stack}, as they are after `samples`."""
+    for seed, index in places.items():
         value = {
             "format": FORMAT,
             "cell": cell.as_dict(),
             "seed": seed,
             "samples": samples,
-            "model": member_state(model.state_dict(), member),
+            "model": seed_state(model.state_dict(), index),
         }
         _write(store.snapshot(cell, seed, samples), value)
 
@@ -117,43 +117,43 @@ def _write(path: Path, value: Any) -> None:
 
 
 def remove_leftovers(store: Store, cell: Cell, seed: int) -> None:
-    """Delete what killed processes were writing; only for who holds the member's lock."""
-    folder = store.member_folder(cell, seed)
+    """Delete what killed processes were writing; only for who holds the seed's lock."""
+    folder = store.seed_folder(cell, seed)
     for pattern in LEFTOVERS:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
 
 def read_snapshot(store: Store, cell: Cell, seed: int, samples: int) -> dict[str, Any]:
-    """Read one member's weights after `samples`, on the CPU: a state of the model's."""
+    """Read one seed's weights after `samples`, on the CPU: a state of the model's."""
     path = store.snapshot(cell, seed, samples)
-    mend = (
-        f"Put the right file back, or delete the folder {store.member_folder(cell, seed)} to "
-        "train this member again."
+    fix = (
+        f"Put the right file back, or delete the folder {store.seed_folder(cell, seed)} to "
+        "train this seed again."
     )
-    snapshot = _read(path, cell, seed, {"samples", "model"}, mend)
+    snapshot = _read(path, cell, seed, {"samples", "model"}, fix)
     if snapshot["samples"] != samples:
         raise UserError(
             f"The snapshot {path} was taken at {snapshot['samples']:,} samples, not at "
-            f"{samples:,}. {mend}"
+            f"{samples:,}. {fix}"
         )
     return snapshot["model"]
 
 
-def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[str, Any]:
+def _read(path: Path, cell: Cell, seed: int, keys: set[str], fix: str) -> dict[str, Any]:
     kind = "snapshot" if "model" in keys else "checkpoint"
     if path.is_file() and (reason := _damage(path)):
-        raise UserError(f"The {kind} {path} is damaged ({reason}). {mend}")
+        raise UserError(f"The {kind} {path} is damaged ({reason}). {fix}")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"There is no {kind} {path}; train the member first. {mend}") from error
+        raise UserError(f"There is no {kind} {path}; train the seed first. {fix}") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"The {kind} {path} cannot be read ({reason}). {mend}") from error
+        raise UserError(f"The {kind} {path} cannot be read ({reason}). {fix}") from error
     ours = isinstance(found, dict) and found.get("format") == FORMAT
     if not ours or not keys | {"cell", "seed"} <= found.keys():
-        raise UserError(f"{path} is not a {kind} of this suite. {mend}")
+        raise UserError(f"{path} is not a {kind} of this suite. {fix}")
     if found["cell"] != cell.as_dict() or found["seed"] != seed:
         try:
             other = Cell(**found["cell"]).id
@@ -161,7 +161,7 @@ def _read(path: Path, cell: Cell, seed: int, keys: set[str], mend: str) -> dict[
             other = "no cell of this suite"
         raise UserError(
             f"The {kind} {path} belongs to {other} seed {found['seed']}, not to {cell.id} seed "
-            f"{seed}. {mend}"
+            f"{seed}. {fix}"
         )
     return found
 
@@ -180,10 +180,10 @@ def _damage(path: Path) -> str | None:
     return f"wrong checksum of {part}" if part else None
 
 
-def _slice_optimizer(state: dict[str, Any], member: int) -> dict[str, Any]:
+def _slice_optimizer(state: dict[str, Any], index: int) -> dict[str, Any]:
     sliced = {
         index: {
-            name: value if name in SHARED else value[member : member + 1].clone()
+            name: value if name in SHARED else value[index : index + 1].clone()
             for name, value in entry.items()
         }
         for index, entry in state["state"].items()

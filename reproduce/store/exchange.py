@@ -1,11 +1,11 @@
-"""Finished members that can be committed, and put back.
+"""Finished seeds that can be committed, and put back.
 
     reproduce export folder=FOLDER [results=FOLDER]    # from results/runs to the folder
     reproduce restore folder=FOLDER [results=FOLDER]   # and back, into results/restored/runs
 
-Exchanged are a member's curve, manifest and estimates of log p(x), the cell's settings, and, where
-it is small, its checkpoint: a restored member counts as done as far as its curve goes, and with its
-checkpoint it can be loaded and trained further. Without, training it further starts anew. A member
+Exchanged are a seed's curve, manifest and estimates of log p(x), the cell's settings, and, where
+it is small, its checkpoint: a restored seed counts as done as far as its curve goes, and with its
+checkpoint it can be loaded and trained further. Without, training it further starts anew. A seed
 that is there already is left alone, unless what is exported goes further or has more files.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from reproduce.common import cli
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_with
-from reproduce.store.store import MEMBER, RESTORED, Store
+from reproduce.store.store import RESTORED, SEED_FOLDER, Store
 
 FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
 """The curve, which means "done", comes last."""
@@ -26,46 +26,46 @@ _ARGUMENTS: dict[str, str | None] = {"folder": None, "results": "results"}
 
 
 def export(runs: Path, folder: Path) -> list[Path]:
-    """Copy finished members from a store to `folder`; return their folders there."""
+    """Copy finished seeds from a store to `folder`; return their folders there."""
     return _copy(runs, folder, replace=True)
 
 
 def restore(folder: Path, runs: Path) -> list[Path]:
-    """Copy members from `folder` to a store that does not have them; return their folders."""
+    """Copy seeds from `folder` to a store that does not have them; return their folders."""
     return _copy(folder, runs, replace=False)
 
 
 def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
     found = (path.parent for path in source.glob("*/seed-*/curve.csv"))
-    members = sorted(path for path in found if MEMBER.fullmatch(path.name))
-    if not members:
-        raise UserError(f"{source} holds no members; give a folder with <cell>/seed-<n>/curve.csv.")
-    far = {member: _samples(member) for member in members}
+    seed_folders = sorted(path for path in found if SEED_FOLDER.fullmatch(path.name))
+    if not seed_folders:
+        raise UserError(f"{source} holds no seeds; give a folder with <cell>/seed-<n>/curve.csv.")
+    far = {seed_folder: _samples(seed_folder) for seed_folder in seed_folders}
     copied = []
-    for member in members:
-        there = target / member.relative_to(source)
+    for seed_folder in seed_folders:
+        there = target / seed_folder.relative_to(source)
         known = (there / "curve.csv").exists()
         if not known and not replace and (there / "checkpoint.ckpt").exists():
             continue  # in training
-        further = not known or (replace and far[member] > _samples(there))
+        further = not known or (replace and far[seed_folder] > _samples(there))
         if further:
             (there / "checkpoint.ckpt").unlink(missing_ok=True)  # of what did not go as far
-            _put(member.parent / "cell.json", there.parent / "cell.json")
+            _put(seed_folder.parent / "cell.json", there.parent / "cell.json")
         for name in FILES:
-            if further or (replace and _adds(member, there, name)):
-                _put(member / name, there / name)
+            if further or (replace and _adds(seed_folder, there, name)):
+                _put(seed_folder / name, there / name)
         if further:
             copied.append(there)
     return copied
 
 
-def _adds(member: Path, there: Path, name: str) -> bool:
+def _adds(seed_folder: Path, there: Path, name: str) -> bool:
     """Tell whether a file of the same run is new or, of estimates, has more of them."""
-    curves = [folder / "curve.csv" for folder in (member, there)]
+    curves = [folder / "curve.csv" for folder in (seed_folder, there)]
     if curves[0].read_bytes() != curves[1].read_bytes():
         return False
     if name == "likelihood.csv":
-        return _lines(member / name) > _lines(there / name)
+        return _lines(seed_folder / name) > _lines(there / name)
     return not (there / name).exists()
 
 
@@ -78,23 +78,25 @@ def _put(source: Path, target: Path) -> None:
         write_with(target, lambda temporary: shutil.copyfile(source, temporary))
 
 
-def _samples(member: Path) -> int:
-    """How far a member was trained; refuses one that is a copy of another."""
-    store, seed = Store(member.parents[1]), int(member.name.removeprefix("seed-"))
-    manifest = store.manifest(store.cell(member.parent.name), seed)
+def _samples(seed_folder: Path) -> int:
+    """How far a seed was trained; refuses one that is a copy of another."""
+    store, seed = Store(seed_folder.parents[1]), int(seed_folder.name.removeprefix("seed-"))
+    manifest = store.manifest(store.cell(seed_folder.parent.name), seed)
     if "samples" not in manifest:
-        raise UserError(f"There is no {member / 'manifest.json'} that says how far it was trained.")
+        raise UserError(
+            f"There is no {seed_folder / 'manifest.json'} that says how far it was trained."
+        )
     return int(manifest["samples"])
 
 
 def export_command(arguments: Sequence[str]) -> int:
-    """Export finished members, and name them."""
+    """Export finished seeds, and name them."""
     given = cli.parsed(arguments, "export folder=FOLDER [results=FOLDER]", **_ARGUMENTS)
     return _named(export(Path(given["results"]) / "runs", Path(given["folder"])))
 
 
 def restore_command(arguments: Sequence[str]) -> int:
-    """Restore exported members, and name them.
+    """Restore exported seeds, and name them.
 
     By default into a store of their own, so that no figure of the user's is made of them.
     """
@@ -104,7 +106,7 @@ def restore_command(arguments: Sequence[str]) -> int:
 
 
 def _named(copied: list[Path]) -> int:
-    for member in copied:
-        print(member)
-    print(f"{len(copied)} members copied.")
+    for seed_folder in copied:
+        print(seed_folder)
+    print(f"{len(copied)} seeds copied.")
     return 0

@@ -3,7 +3,7 @@
 import torch
 from reproduce import load_model
 model = load_model("mnist-aevb-z20")
-images = model.decoder.mean(torch.randn(model.n_members, 16, model.n_latent))
+images = model.decoder.mean(torch.randn(model.n_seeds, 16, model.n_latent))
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from reproduce.data.registry import n_pixels
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint, read_snapshot
-from reproduce.store.member_state import check_member_axis, stack_states
+from reproduce.store.seed_state import check_seed_axis, stack_states
 from reproduce.store.store import Store, find_cell, stored
 
 PREFIX = "model."
 
 
 def load_model(run: str, results: str | Path = "results") -> Autoencoder:
-    """Load the trained members of a cell as one stack, in order of their seeds.
+    """Load the trained seeds of a cell as one stack, in ascending order.
 
     Parameters
     ----------
@@ -35,15 +35,15 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     Returns
     -------
     Autoencoder
-        `encoder(x)` takes x (member, batch, pixel) to q(z|x); `decoder.mean(z)` takes
-        z (member, batch, latent) to images (member, batch, pixel).
+        `encoder(x)` takes x (seed, batch, pixel) to q(z|x); `decoder.mean(z)` takes
+        z (seed, batch, latent) to images (seed, batch, pixel).
     """
     store = stored(Path(results))
     cell = find_cell(store, run)
     seeds = store.trained_seeds(cell)
     if not seeds:
         raise UserError(f"{store.folder(cell)} holds no trained weights; train it first.")
-    return load_members(store, cell, seeds)
+    return load_seeds(store, cell, seeds)
 
 
 def trains_encoder(cell: Cell) -> bool:
@@ -52,25 +52,25 @@ def trains_encoder(cell: Cell) -> bool:
     return bool(getattr(algorithm, "trains_encoder", True))
 
 
-def load_members(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
-    """Load members as they are in their checkpoints, as one stack in the order of `seeds`."""
+def load_seeds(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
+    """Load seeds as they are in their checkpoints, as one stack in the order of `seeds`."""
     states = [read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds]
     return _filled(cell, [_model_of(state) for state in states])
 
 
 def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int) -> Autoencoder:
-    """Load members as they were after `samples`, as one stack in the order of `seeds`."""
+    """Load seeds as they were after `samples`, as one stack in the order of `seeds`."""
     return _filled(cell, [_at(store, cell, seed, samples) for seed in seeds])
 
 
 def snapshots_of(store: Store, cell: Cell) -> dict[int, list[int]]:
     """Return at how many samples there are weights, with the seeds that have them.
 
-    Where training stopped, the checkpoint has them, unless the member diverged.
+    Where training stopped, the checkpoint has them, unless the seed diverged.
     """
     found: dict[int, set[int]] = {}
     for seed in store.seeds(cell):
-        files = store.member_folder(cell, seed).glob("snapshots/*.ckpt")
+        files = store.seed_folder(cell, seed).glob("snapshots/*.ckpt")
         marks = {int(path.stem) for path in files if path.stem.isdecimal()}
         about = store.manifest(cell, seed)
         if store.checkpoint(cell, seed).exists() and about.get("diverged_at") is None:
@@ -94,10 +94,10 @@ def _model_of(state: Mapping[str, Any]) -> dict[str, Any]:
     return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
 
 
-def _filled(cell: Cell, members: Sequence[Mapping[str, Any]]) -> Autoencoder:
-    model = build_model(cell, n_pixels(cell.dataset, cell.reading), len(members))
+def _filled(cell: Cell, states: Sequence[Mapping[str, Any]]) -> Autoencoder:
+    model = build_model(cell, n_pixels(cell.dataset, cell.reading), len(states))
     try:
-        model.load_state_dict(stack_states(members))
+        model.load_state_dict(stack_states(states))
     except RuntimeError as error:
         reason = " ".join(str(error).split("\n\t", 2)[:2]).strip()
         raise UserError(
@@ -107,17 +107,17 @@ def _filled(cell: Cell, members: Sequence[Mapping[str, Any]]) -> Autoencoder:
     return model.eval()
 
 
-def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
+def build_model(cell: Cell, n_pixels: int, n_seeds: int) -> Autoencoder:
     """Build the networks of `cell`, all weights zero but those that a class of the user's sets.
 
     Raises
     ------
     UserError
-        Where a class cannot be had, does not take the sizes, or has state without a member axis.
+        Where a class cannot be had, does not take the sizes, or has state without a seed axis.
     """
     settings = cell.settings["model"]
     sizes = {
-        "n_members": n_members,
+        "n_seeds": n_seeds,
         "n_pixels": n_pixels,
         "n_hidden": settings["n_hidden"],
         "n_latent": cell.n_latent,
@@ -128,5 +128,5 @@ def build_model(cell: Cell, n_pixels: int, n_members: int) -> Autoencoder:
         plugins.make(settings[part], f"model.{part}", **sizes) for part in ("encoder", "decoder")
     )
     model = Autoencoder(encoder, decoder, cell.n_latent)
-    check_member_axis(model, n_members, "model.")
+    check_seed_axis(model, n_seeds, "model.")
     return model

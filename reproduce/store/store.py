@@ -2,7 +2,7 @@
 
 A *cell* is one curve pair of a figure: data set, algorithm, latent size and every setting that
 changes the mathematics. It has a folder named by a readable id, and in it a folder for each seed
-(each *member*):
+(each *seed*):
 
     results/runs/mnist-aevb-z20-n50000-1a2b3c4d/
         cell.json                 the settings
@@ -34,8 +34,8 @@ LIKELIHOOD_KINDS: dict[str, type] = {
 }  # fmt: skip
 RESTORED = Path("results/restored")
 """Where exported cells are restored to, and what is made of them goes."""
-MEMBER = re.compile(r"seed-(0|[1-9][0-9]*)")
-"""The name of a member's folder; `seed-00` is none."""
+SEED_FOLDER = re.compile(r"seed-(0|[1-9][0-9]*)")
+"""The name of a seed's folder; `seed-00` is none."""
 
 
 class Store:
@@ -48,25 +48,25 @@ class Store:
         """The folder of `cell`."""
         return self.root / cell.id
 
-    def member_folder(self, cell: Cell, seed: int) -> Path:
-        """The folder of one member."""
+    def seed_folder(self, cell: Cell, seed: int) -> Path:
+        """The folder of one seed."""
         return self.folder(cell) / f"seed-{seed}"
 
     def checkpoint(self, cell: Cell, seed: int) -> Path:
-        """Where one member's checkpoint lies."""
-        return self.member_folder(cell, seed) / "checkpoint.ckpt"
+        """Where one seed's checkpoint lies."""
+        return self.seed_folder(cell, seed) / "checkpoint.ckpt"
 
     def snapshot(self, cell: Cell, seed: int, samples: int) -> Path:
-        """Where one member's weights after `samples` lie."""
-        return self.member_folder(cell, seed) / "snapshots" / f"{samples}.ckpt"
+        """Where one seed's weights after `samples` lie."""
+        return self.seed_folder(cell, seed) / "snapshots" / f"{samples}.ckpt"
 
     def seeds(self, cell: Cell) -> list[int]:
-        """The seeds of the members that there are; other folders beside theirs do not count."""
-        names = (MEMBER.fullmatch(path.name) for path in self.folder(cell).glob("*"))
+        """The seeds that there are, by the names of their folders; others do not count."""
+        names = (SEED_FOLDER.fullmatch(path.name) for path in self.folder(cell).glob("*"))
         return sorted(int(name[1]) for name in names if name)
 
     def trained_seeds(self, cell: Cell) -> list[int]:
-        """The seeds of the members that have a checkpoint."""
+        """The seeds that have a checkpoint."""
         return [seed for seed in self.seeds(cell) if self.checkpoint(cell, seed).exists()]
 
     def cell(self, name: str) -> Cell:
@@ -91,20 +91,20 @@ class Store:
         write_json(self.folder(cell) / "cell.json", {"id": cell.id, **cell.as_dict()})
 
     def write_curve(self, cell: Cell, seed: int, rows: Sequence[tuple[str, int, float]]) -> None:
-        """Replace a member's curve."""
+        """Replace a seed's curve."""
         frame = pd.DataFrame(rows, columns=list(CURVE_KINDS))
-        path = self.member_folder(cell, seed) / "curve.csv"
+        path = self.seed_folder(cell, seed) / "curve.csv"
         write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
     def curve(self, cell: Cell, seed: int) -> pd.DataFrame:
-        """Return a member's curve; empty where it has none."""
-        path = self.member_folder(cell, seed) / "curve.csv"
+        """Return a seed's curve; empty where it has none."""
+        path = self.seed_folder(cell, seed) / "curve.csv"
         self.manifest(cell, seed)  # which tells whose it is
         return _read(path, CURVE_KINDS, once=("split", "samples"))
 
     def add_likelihood(self, cell: Cell, seed: int, row: Mapping[str, Any]) -> None:
-        """Add an estimate of a member's log p(x); several processes may do so at once."""
-        path = self.member_folder(cell, seed) / "likelihood.csv"
+        """Add an estimate of a seed's log p(x); several processes may do so at once."""
+        path = self.seed_folder(cell, seed) / "likelihood.csv"
         with locked(path.with_name(".likelihood.lock")):
             known = self.likelihoods(cell, seed)
             added = pd.DataFrame([row])[list(LIKELIHOOD_KINDS)]
@@ -112,27 +112,27 @@ class Store:
             write_with(path, lambda temporary: frame.to_csv(temporary, index=False))
 
     def likelihoods(self, cell: Cell, seed: int) -> pd.DataFrame:
-        """Return the estimates of a member's log p(x); empty where it has none."""
-        path = self.member_folder(cell, seed) / "likelihood.csv"
+        """Return the estimates of a seed's log p(x); empty where it has none."""
+        path = self.seed_folder(cell, seed) / "likelihood.csv"
         self.manifest(cell, seed)  # which tells whose they are
         return _read(path, LIKELIHOOD_KINDS, once=())
 
     def write_manifest(self, cell: Cell, seed: int, manifest: Mapping[str, Any]) -> None:
-        """Replace a member's manifest."""
-        write_json(self.member_folder(cell, seed) / "manifest.json", dict(manifest))
+        """Replace a seed's manifest."""
+        write_json(self.seed_folder(cell, seed) / "manifest.json", dict(manifest))
 
     def manifest(self, cell: Cell, seed: int) -> dict[str, Any]:
-        """Return a member's manifest; empty where it has none.
+        """Return a seed's manifest; empty where it has none.
 
         Raises
         ------
         UserError
-            Where it is of another member: a copy would count as one more seed.
+            Where it is of another seed: a copy would count as one more seed.
         """
-        path = self.member_folder(cell, seed) / "manifest.json"
+        path = self.seed_folder(cell, seed) / "manifest.json"
         if not path.exists():
             return {}
-        advice = f"delete the folder {path.parent} to train this member again"
+        advice = f"delete the folder {path.parent} to train this seed again"
         found = read_json(path, advice)
         for key in ("samples", "diverged_at"):
             wrong = key == "samples" and found.get(key, 0) is None
@@ -141,7 +141,7 @@ class Store:
         try:
             made = (Cell(**found["cell"]).id, found["seed"])
         except (TypeError, KeyError, UserError) as error:
-            raise UserError(f"{path} is no manifest of a member ({error}); {advice}.") from error
+            raise UserError(f"{path} is no manifest of a seed ({error}); {advice}.") from error
         if made != (cell.id, seed):
             raise UserError(
                 f"{path} is of {made[0]} seed {made[1]}, so what lies beside it is no result of "
@@ -150,7 +150,7 @@ class Store:
         return found
 
     def check_data(self, cell: Cell, seeds: Iterable[int], checksum: str) -> None:
-        """Refuse members that were trained on other images than those with this checksum."""
+        """Refuse seeds that were trained on other images than those with this checksum."""
         for seed in seeds:
             before = self.manifest(cell, seed).get("data", {}).get("sha256", checksum)
             if before != checksum:
@@ -162,14 +162,14 @@ class Store:
                 )
 
     def is_done(self, cell: Cell, seed: int, samples: int) -> bool:
-        """Tell whether a member has been trained for `samples` or has diverged."""
+        """Tell whether a seed has been trained for `samples` or has diverged."""
         if self.manifest(cell, seed).get("diverged_at") is not None:
             return True
         curve = self.curve(cell, seed)
         return bool((curve["samples"] >= samples).any())
 
     def curves(self, cell: Cell, seeds: Sequence[int], limit: int) -> pd.DataFrame:
-        """Join the curves of a cell's members up to `limit` samples, labelled in full."""
+        """Join the curves of a cell's seeds up to `limit` samples, labelled in full."""
         frames = [self.curve(cell, seed).assign(seed=seed) for seed in seeds]
         joined = pd.concat(
             [f for f in frames if not f.empty] or [pd.DataFrame(columns=list(CURVES))]

@@ -44,7 +44,7 @@ class Planned:
     workers
         How many processes the user gave to each job; None: as many as fit.
     seen
-        How far each member was when the plan was made, in samples; all the way where it is done.
+        How far each seed was when the plan was made, in samples; all the way where it is done.
     """
 
     overrides: tuple[str, ...]
@@ -66,7 +66,7 @@ class Rate:
     Attributes
     ----------
     samples_per_second
-        Summed over the members of its stack.
+        Summed over the seeds of its stack.
     seconds_per_mark
         What a point of the curves costs.
     seconds_to_compile
@@ -138,7 +138,7 @@ def _rate(job: Job, stack: int) -> Rate | None:
 
 
 def measure_rate(job: Job, stack: int) -> Rate:
-    """Train a stack of `stack` members for a moment, in memory; nothing is kept."""
+    """Train a stack of `stack` seeds for a moment, in memory; nothing is kept."""
     prepare(job.threads)
     images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
     device = choose_device(job.device)

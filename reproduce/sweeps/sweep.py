@@ -150,7 +150,7 @@ def _status(one: Planned, outcome: Outcome) -> str:
     lost = diverged([one.job]) if one.job else []
     if outcome.error:
         return f"failed: {outcome.error}"
-    where = ", ".join(f"seed {member.seed} before {member.samples:,} samples" for member in lost)
+    where = ", ".join(f"seed {one.seed} before {one.samples:,} samples" for one in lost)
     state = "done before" if one.is_done else "done"
     return f"{state}; diverged: {where}" if lost else state
 

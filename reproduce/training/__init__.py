@@ -1,1 +1,1 @@
-"""From jobs to finished members: the loop, the pool of workers, W&B."""
+"""From jobs to finished seeds: the loop, the pool of workers, W&B."""

@@ -12,12 +12,12 @@ Report = Callable[[str, Any], None]
 
 @dataclass(frozen=True)
 class Job:
-    """Train some members of a cell up to a number of samples.
+    """Train some seeds of a cell up to a number of samples.
 
     Attributes
     ----------
     cell, seeds, samples
-        What, which members, and how far.
+        What, which seeds, and how far.
     store, data_dir
         Folders: of the cells, and of the user's data files.
     device, threads

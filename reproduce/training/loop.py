@@ -1,4 +1,4 @@
-"""Training the members of one cell: from the store, through Lightning, back to the store."""
+"""Training the seeds of one cell: from the store, through Lightning, back to the store."""
 
 import contextlib
 import logging
@@ -26,19 +26,19 @@ from reproduce.data.images import ImageData
 from reproduce.models.initialisation import initialise
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import (
-    MemberCheckpoints,
+    SeedCheckpoints,
     read_checkpoint,
     remove_leftovers,
     write_snapshots,
 )
 from reproduce.store.load import build_model
-from reproduce.store.member_state import check_member_axis
+from reproduce.store.seed_state import check_seed_axis
 from reproduce.store.store import Store
 from reproduce.training.job import Job, Report
-from reproduce.training.tracking import member_runs
+from reproduce.training.tracking import seed_runs
 
 LONGEST_CHUNK = {"cpu": 10_000, "cuda": 200_000}
-"""Samples a member in one call by Lightning, by kind of device: a second of training or less."""
+"""Samples per seed in one call by Lightning, by kind of device: a second of training or less."""
 CHECKPOINT_SECONDS = 60.0
 COMPILING_PAYS = 1_000_000
 """Samples a seed from which compiling pays: it saves what it costs after 0.2e6 to 1.6e6 samples of
@@ -48,8 +48,8 @@ LOST = -1e9
 
 
 @dataclass
-class Member:
-    """What is remembered of one member beside its tensors; part of its checkpoint."""
+class SeedRecord:
+    """What is remembered of one seed beside its tensors; part of its checkpoint."""
 
     curve: list[tuple[str, int, float]] = field(default_factory=list)
     diverged_at: int | None = None
@@ -57,7 +57,7 @@ class Member:
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def from_checkpoint(cls, state: Mapping[str, Any]) -> "Member":
+    def from_checkpoint(cls, state: Mapping[str, Any]) -> "SeedRecord":
         """Rebuild from plain containers."""
         curve = [(split, int(samples), float(value)) for split, samples, value in state["curve"]]
         sessions = [dict(session) for session in state.get("sessions", [])]
@@ -70,10 +70,10 @@ class Member:
 
 
 def train(job: Job, report: Report, until: float = math.inf) -> dict[int, int]:
-    """Train what is missing of `job`; return where members diverged, {seed: samples}.
+    """Train what is missing of `job`; return where seeds diverged, {seed: samples}.
 
-    Finished members are skipped, the others continue from their checkpoints. `report` is called
-    with ("advance", samples summed over members) and ("message", text). `until`, on the clock of
+    Finished seeds are skipped, the others continue from their checkpoints. `report` is called
+    with ("advance", samples summed over seeds) and ("message", text). `until`, on the clock of
     `time.monotonic`, is when to stop: with checkpoints, after the chunk that is being trained.
     """
     store = Store(job.store)
@@ -102,13 +102,13 @@ def last_mark(job: Job) -> int:
     return rounded(job.samples, block_samples(job.cell))
 
 
-def most_stacked(job: Job, n_members: int) -> int:
-    """How many of `n_members` equally far members are one stack: all, or one.
+def most_stacked(job: Job, n_seeds: int) -> int:
+    """Number of seeds to train together: all, or one when steps are compiled on a CPU.
 
-    A compiled stack rounds otherwise than its members alone, and on a CPU is no faster: each member
+    A compiled stack rounds otherwise than its seeds alone, and on a CPU is no faster: each seed
     is trained by itself there, so that its curve stays the same whatever else is trained.
     """
-    return 1 if compiles(job) and choose_device(job.device).type == "cpu" else n_members
+    return 1 if compiles(job) and choose_device(job.device).type == "cpu" else n_seeds
 
 
 def compiles(job: Job) -> bool:
@@ -150,20 +150,20 @@ def _algorithm_class(cell: Cell) -> type[Algorithm]:
 def build(
     cell: Cell, images: ImageData, seeds: Sequence[int], device: torch.device | str = "cpu"
 ) -> Algorithm:
-    """Build the algorithm of `cell` with freshly initialised members."""
+    """Build the algorithm of `cell` with freshly initialised seeds."""
     model = build_model(cell, images.train.shape[1], len(seeds))
     init = cell.settings["model"]["init"]
     initialise(model, seeds, **init)
     settings = identity.placed(cell.settings["algorithm"], "algorithm")
     algorithm = plugins.make(settings, f"algorithm={cell.algorithm}", model, images, seeds)
-    check_member_axis(algorithm, len(seeds), f"{type(algorithm).__name__}.")
+    check_seed_axis(algorithm, len(seeds), f"{type(algorithm).__name__}.")
     return cast(Algorithm, algorithm).to(device)
 
 
 @contextlib.contextmanager
 def _locked(store: Store, cell: Cell, seed: int, report: Report) -> Iterator[None]:
-    """Hold the member's lock."""
-    folder = store.member_folder(cell, seed)
+    """Hold the seed's lock."""
+    folder = store.seed_folder(cell, seed)
     store.write_cell(cell)
     folder.mkdir(parents=True, exist_ok=True)
     waiting = f"{cell.title} seed {seed}: another process is training it; waiting."
@@ -181,16 +181,16 @@ def _progress(store: Store, cell: Cell, seed: int) -> int:
 def _train_stack(
     store: Store, job: Job, seeds: list[int], start: int, report: Report, until: float
 ) -> None:
-    """Train members that are equally far, as one stack."""
+    """Train seeds that are equally far, as one stack."""
     device = choose_device(job.device)
     images = data.load(job.cell.dataset, job.data_dir, job.cell.reading).first(job.cell.n_train)
     algorithm = build(job.cell, images, seeds, device)
     if compiles(job):
         algorithm.compile_steps(job.threads, optional=job.compiled == "auto")
-    members = [
-        Member.from_checkpoint(read_checkpoint(store, job.cell, seed)["members"][0])
+    records = [
+        SeedRecord.from_checkpoint(read_checkpoint(store, job.cell, seed)["members"][0])
         if start
-        else Member()
+        else SeedRecord()
         for seed in seeds
     ]
     machine = provenance()["machine"]
@@ -205,10 +205,10 @@ def _train_stack(
             **machine["rounding"],
         },
     }
-    for member in members:
+    for record in records:
         plain = {key: _plain(value) for key, value in made_by.items()}
-        member.continues(start, {**plain, "compiled": algorithm.is_compiled})
-    recorder = Recorder(store, job, images, seeds, members, report, until)
+        record.continues(start, {**plain, "compiled": algorithm.is_compiled})
+    recorder = Recorder(store, job, images, seeds, records, report, until)
     block = algorithm.block_samples
     stops = marks(job.samples, block, job.snapshots)
     chunks = Chunks(start, stops, block, max(1, LONGEST_CHUNK[device.type] // block))
@@ -217,15 +217,15 @@ def _train_stack(
         recorder.publish(algorithm)
         return
     quieten_lightning()
-    curves = {seed: member.curve for seed, member in zip(seeds, members, strict=True)}
+    curves = {seed: record.curve for seed, record in zip(seeds, records, strict=True)}
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
         max_epochs=1,
-        logger=member_runs(job.tracking, job.cell, curves),
+        logger=seed_runs(job.tracking, job.cell, curves),
         callbacks=[recorder],
         # Not Lightning's own idea of Slurm, where it would ask for the job to be queued again.
-        plugins=[MemberCheckpoints(store, job.cell, seeds), LightningEnvironment()],
+        plugins=[SeedCheckpoints(store, job.cell, seeds), LightningEnvironment()],
         enable_checkpointing=False,  # the recorder saves at marks, through the plugin above
         enable_progress_bar=False,  # the recorder reports to whoever runs many jobs
         enable_model_summary=False,
@@ -236,7 +236,7 @@ def _train_stack(
 
 
 class Recorder(pl.Callback):
-    """Evaluates at marks, keeps the curves, saves checkpoints, and stops diverged members."""
+    """Evaluates at marks, keeps the curves, saves checkpoints, and stops diverged seeds."""
 
     def __init__(
         self,
@@ -244,11 +244,11 @@ class Recorder(pl.Callback):
         job: Job,
         images: ImageData,
         seeds: Sequence[int],
-        members: list[Member],
+        records: list[SeedRecord],
         report: Report,
         until: float = math.inf,
     ) -> None:
-        self.store, self.job, self.seeds, self.members = store, job, tuple(seeds), members
+        self.store, self.job, self.seeds, self.records = store, job, tuple(seeds), records
         self.report, self.until = report, until
         self.images = images
         self.marks: frozenset[int] = frozenset()
@@ -280,11 +280,11 @@ class Recorder(pl.Callback):
         if samples in self.snapshots:  # before the checkpoint, after which it would not be made
             going = {
                 seed: index
-                for index, (seed, member) in enumerate(zip(self.seeds, self.members, strict=True))
-                if member.diverged_at is None
+                for index, (seed, record) in enumerate(zip(self.seeds, self.records, strict=True))
+                if record.diverged_at is None
             }
             write_snapshots(self.store, self.job.cell, going, samples, algorithm.model)
-        none_left = all(member.diverged_at is not None for member in self.members)
+        none_left = all(record.diverged_at is not None for record in self.records)
         now = time.monotonic()
         ends = none_left or now > self.until
         if ends or samples in self.marks or now - self.saved > CHECKPOINT_SECONDS:
@@ -298,60 +298,60 @@ class Recorder(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what is remembered of each member."""
+        """Add what is remembered of each seed."""
         algorithm = cast(Algorithm, pl_module)
         now, samples = time.monotonic(), int(algorithm.samples_seen[0])
-        for member in self.members:
-            member.wall_seconds += now - self.clock
+        for record in self.records:
+            record.wall_seconds += now - self.clock
             # What could not be compiled was not from the session's beginning.
-            member.sessions[-1] |= {"to": samples, "compiled": algorithm.is_compiled}
+            record.sessions[-1] |= {"to": samples, "compiled": algorithm.is_compiled}
         self.clock = now
-        checkpoint["members"] = [vars(member) for member in self.members]
+        checkpoint["members"] = [vars(record) for record in self.records]
 
     def publish(self, algorithm: Algorithm) -> None:
-        """Write manifest and curve of each member; what means "done" comes last.
+        """Write manifest and curve of each seed; what means "done" comes last.
 
-        That is the curve, and where a member diverged the manifest, which says so.
+        That is the curve, and where a seed diverged the manifest, which says so.
         """
-        for seed, member in zip(self.seeds, self.members, strict=True):
+        for seed, record in zip(self.seeds, self.records, strict=True):
             manifest = {
                 "cell": self.job.cell.as_dict(),
                 "seed": seed,
                 "samples": int(algorithm.samples_seen[0]),
-                "diverged_at": member.diverged_at,
-                "wall_seconds": round(member.wall_seconds, 1),
+                "diverged_at": record.diverged_at,
+                "wall_seconds": round(record.wall_seconds, 1),
                 "stacked_with": len(self.seeds),
                 "device": device_name(algorithm.device),
                 "threads": self.job.threads,
                 **algorithm.facts(),
                 "data": {"source": self.images.source, "sha256": self.images.checksum},
                 **provenance(),
-                "sessions": member.sessions,
+                "sessions": record.sessions,
             }
-            if member.diverged_at is not None:
-                self.store.write_curve(self.job.cell, seed, member.curve)
+            if record.diverged_at is not None:
+                self.store.write_curve(self.job.cell, seed, record.curve)
             self.store.write_manifest(self.job.cell, seed, manifest)
-            self.store.write_curve(self.job.cell, seed, member.curve)
+            self.store.write_curve(self.job.cell, seed, record.curve)
 
     def _record(self, trainer: pl.Trainer, algorithm: Algorithm, samples: int) -> None:
         values = {split: value.tolist() for split, value in algorithm.points().items()}
         algorithm.start_new_mark()
-        for index, member in enumerate(self.members):
-            if member.diverged_at is not None:
+        for index, record in enumerate(self.records):
+            if record.diverged_at is not None:
                 continue
             row = {split: value[index] for split, value in values.items()}
-            member.curve.extend((split, samples, value) for split, value in row.items())
+            record.curve.extend((split, samples, value) for split, value in row.items())
             if trainer.loggers:
                 trainer.loggers[index].log_metrics(row, samples)
 
     def _stop_diverged(self, algorithm: Algorithm, samples: int) -> None:
-        """Members whose bound is lost or not finite record nothing more; the others go on."""
+        """Seeds whose bound is lost or not finite record nothing more; the others go on."""
         bounds = (algorithm.running_sum / algorithm.running_steps.clamp_min(1)).tolist()
         lost = [not math.isfinite(bound) or bound < LOST for bound in bounds]
-        for member, seed, diverged in zip(self.members, self.seeds, lost, strict=True):
-            if member.diverged_at is None and diverged:
-                member.diverged_at = samples
-                others = "" if all(lost) else "; the other members go on"
+        for record, seed, diverged in zip(self.records, self.seeds, lost, strict=True):
+            if record.diverged_at is None and diverged:
+                record.diverged_at = samples
+                others = "" if all(lost) else "; the other seeds go on"
                 self.report(
                     "message",
                     f"{self.job.cell.title} seed {seed} diverged before {samples:,} samples and "
@@ -386,7 +386,7 @@ def quieten_lightning() -> None:
 def check_sizes(jobs: Iterable[Job]) -> None:
     """Find out before training whether the data sets have as many images as are asked for.
 
-    And whether they are those that members were trained on so far, and whether algorithms say how
+    And whether they are those that seeds were trained on so far, and whether algorithms say how
     many samples a block of steps has.
     """
     for job in jobs:

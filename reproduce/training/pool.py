@@ -43,7 +43,7 @@ GRACE = 15.0
 
 @dataclass(frozen=True)
 class Divergence:
-    """A member whose bound became infinite or undefined."""
+    """A seed whose bound became infinite or undefined."""
 
     job: Job
     seed: int
@@ -58,7 +58,7 @@ def run(
     bar: bool = True,
     failures: dict[str, Exception] | None = None,
 ) -> list[Divergence]:
-    """Train what is missing of `jobs`, several at once, and return the members that diverged.
+    """Train what is missing of `jobs`, several at once, and return the seeds that diverged.
 
     On a CPU each worker is a process that trains one job on one thread: two cores give two jobs
     at once, and numbers do not depend on how many. With one worker all happens in this process.
@@ -103,7 +103,7 @@ def run(
 
 
 def diverged(jobs: Sequence[Job]) -> list[Divergence]:
-    """Return the members of `jobs` that are known to have diverged within the job's samples."""
+    """Return the seeds of `jobs` that are known to have diverged within the job's samples."""
     found = []
     for job in jobs:
         for seed in job.seeds:
@@ -114,10 +114,10 @@ def diverged(jobs: Sequence[Job]) -> list[Divergence]:
 
 
 def all_lost(job: Job) -> str | None:
-    """Say that all members of a job have diverged, where they have."""
+    """Say that all seeds of a job have diverged, where they have."""
     if len(diverged([job])) < len(job.seeds):
         return None
-    return f"All members of {job.cell.title} diverged; try a smaller step size."
+    return f"All seeds of {job.cell.title} diverged; try a smaller step size."
 
 
 def _is_left(job: Job) -> bool:
@@ -169,7 +169,7 @@ def _cost(job: Job) -> float:
 
 
 class _Board:
-    """The progress bar: samples summed over members, weighted by what they cost."""
+    """The progress bar: samples summed over seeds, weighted by what they cost."""
 
     def __init__(self, jobs: Sequence[Job], console: Console, bar: bool) -> None:
         self.console = console
@@ -404,10 +404,10 @@ def _follow(
 
 
 def report_divergence(found: Iterable[Divergence], terminal: Console) -> None:
-    """Name the members that diverged."""
-    for member in found:
+    """Name the seeds that diverged."""
+    for one in found:
         terminal.print(
-            f"Diverged: {member.job.cell.title} seed {member.seed}, before {member.samples:,} "
+            f"Diverged: {one.job.cell.title} seed {one.seed}, before {one.samples:,} "
             "samples; its curve ends there.",
             style="yellow",
         )

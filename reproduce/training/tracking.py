@@ -1,6 +1,6 @@
-"""Weights & Biases: one run for each member, offline unless asked otherwise.
+"""Weights & Biases: one run for each seed, offline unless asked otherwise.
 
-A run's id is the member's (cell id and seed), its group the cell, and its axis `samples`. Points
+A run's id is the seed's (cell id and seed), its group the cell, and its axis `samples`. Points
 are logged as they are made; where a run was interrupted, an offline one cannot be continued in
 place, so a new offline run of the same id gets the whole curve from the store, and the earlier
 folder goes: `wandb sync` would upload both, the older one first.
@@ -54,8 +54,8 @@ class RunIdentity:
     config: Mapping[str, Any]
 
     @classmethod
-    def of_member(cls, cell: Cell, seed: int, *tags: str) -> "RunIdentity":
-        """The run of one member's training; `tags` come before those of every run."""
+    def of_seed(cls, cell: Cell, seed: int, *tags: str) -> "RunIdentity":
+        """The run of one seed's training; `tags` come before those of every run."""
         return cls(
             id=f"{cell.id}-seed-{seed}",
             name=f"{dataset_name(cell.dataset)} N_z={cell.n_latent} "
@@ -66,11 +66,11 @@ class RunIdentity:
         )
 
 
-def check_trial(tracking: Mapping[str, Any], n_members: int) -> None:
-    """Find out before training whether W&B's agent started us with one run for many members."""
-    if "WANDB_SWEEP_ID" in os.environ and tracking["mode"] != "off" and n_members > 1:
+def check_trial(tracking: Mapping[str, Any], n_seeds: int) -> None:
+    """Find out before training whether W&B's agent started us with one run for many seeds."""
+    if "WANDB_SWEEP_ID" in os.environ and tracking["mode"] != "off" and n_seeds > 1:
         raise UserError(
-            f"A trial of a W&B sweep is one run, so it cannot show {n_members} seeds: set seeds=1 "
+            f"A trial of a W&B sweep is one run, so it cannot show {n_seeds} seeds: set seeds=1 "
             "in the sweep's command."
         )
 
@@ -149,8 +149,8 @@ def offline_folders(folder: Path, run: str) -> list[Path]:
     return [path for path in (folder / "wandb").glob("offline-run-*") if named.fullmatch(path.name)]
 
 
-class MemberRun(Logger):
-    """One member's W&B run, as a Lightning logger."""
+class SeedRun(Logger):
+    """One seed's W&B run, as a Lightning logger."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class MemberRun(Logger):
         rows: Iterable[tuple[str, int, float]],
     ) -> None:
         super().__init__()
-        identity = RunIdentity.of_member(cell, seed, *([figure] if figure else []))
+        identity = RunIdentity.of_seed(cell, seed, *([figure] if figure else []))
         self._run = CurveRun(identity, mode, folder, project)
         for samples, values in by_samples(rows).items():
             self.log_metrics(values, samples)
@@ -199,18 +199,18 @@ def by_samples(rows: Iterable[tuple[str, int, float]]) -> dict[int, dict[str, fl
     return gathered
 
 
-def member_runs(
+def seed_runs(
     tracking: Mapping[str, Any], cell: Cell, curves: Mapping[int, list[tuple[str, int, float]]]
-) -> list[MemberRun]:
-    """Open a run for each member, or none with `mode: off`."""
+) -> list[SeedRun]:
+    """Open a run for each seed, or none with `mode: off`."""
     mode = tracking["mode"]
     if mode == "off":
         return []
-    opened: list[MemberRun] = []
+    opened: list[SeedRun] = []
     try:
         for seed, rows in curves.items():
             opened.append(
-                MemberRun(
+                SeedRun(
                     cell,
                     seed,
                     cast(Mode, mode),

@@ -1,7 +1,7 @@
-"""Measure how training time grows with members, N_z and N_train: `python -m studies.growth`.
+"""Measure how training time grows with seeds, N_z and N_train: `python -m studies.growth`.
 
 Every point is a training of this suite in a fresh process, and all run once before any runs again.
-Time ought to be at most linear in the members and in N_z, and, for Monte Carlo EM's iterations, in
+Time ought to be at most linear in the seeds and in N_z, and, for Monte Carlo EM's iterations, in
 N_train; minibatch algorithms ought not to notice N_train. Writes results/growth.json and draws it.
 """
 
@@ -23,7 +23,7 @@ from reproduce.training import loop as training
 from studies.growth import picture as growth_figure
 
 SAMPLES = 10_000  # whose time is told
-MEMBERS = (1, 2, 4, 8)
+SEEDS = (1, 2, 4, 8)
 N_LATENT = (2, 10, 20, 50, 100, 200)
 N_TRAIN = (1_000, 5_000, 20_000, 50_000)
 EXPERIMENT_2 = ("model.n_hidden=100", "model.n_latent=3")  # Monte Carlo EM belongs there
@@ -38,7 +38,7 @@ class Point(NamedTuple):
     options: tuple[str, ...]
     """Of `benchmarks.ours`."""
     samples: int
-    """Samples, summed over members, whose time is the point's height."""
+    """Samples, summed over seeds, whose time is the point's height."""
 
     @property
     def program(self) -> str:
@@ -52,8 +52,8 @@ def points() -> list[Point]:
     for series, threads in (("one_thread", 1), ("two_processes", THREADS)):
         found += [
             Point("members", series, n, _options(threads, n), SAMPLES * n)
-            for n in MEMBERS
-            if n >= threads  # fewer members are fewer processes
+            for n in SEEDS
+            if n >= threads  # fewer seeds are fewer processes
         ]
     for algorithm in ("aevb", "wake_sleep"):
         found += [
@@ -112,8 +112,8 @@ def exponents(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _options(threads: int, members: int, *others: str) -> tuple[str, ...]:
-    return ("--threads", str(threads), "--members", str(members), *others)
+def _options(threads: int, seeds: int, *others: str) -> tuple[str, ...]:
+    return ("--threads", str(threads), "--seeds", str(seeds), *others)
 
 
 def _cell(algorithm: str, n_latent: int = peers.N_LATENT) -> list[str]:

@@ -1,4 +1,4 @@
-"""How training time grows, drawn: one panel each for members, N_z and N_train."""
+"""How training time grows, drawn: one panel each for seeds, N_z and N_train."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from reproduce.analysis import canvas, style
 Rows = Sequence[Mapping[str, Any]]
 
 _TITLES = {
-    "members": "Members: 10,000 samples of each",
+    "members": "Seeds: 10,000 samples of each",
     "n_latent": "$N_z$: 10,000 samples",
     "n_train": "$N_\\mathrm{train}$: 10,000 samples, or an iteration",
 }
 _LABELS = {
-    "members": "members",
+    "members": "seeds",
     "n_latent": "latent variables, $N_z$",
     "n_train": "training images, $N_\\mathrm{train}$",
 }
@@ -29,7 +29,7 @@ _LOOKS = {
     **style.ALGORITHMS,
 }
 _FOOT = (
-    "AEVB, one member, one thread and 784-500-20 unless told otherwise; the right panel is "
+    "AEVB, one seed, one thread and 784-500-20 unless told otherwise; the right panel is "
     "784-100-3. Markers: median of the runs; bars: fastest to slowest. The power of x in the "
     "legends is fitted to all points of a line. Dashed: in proportion to x; in the middle, the "
     "straight line that fits best."

@@ -1,6 +1,6 @@
 """How far the 2013 code's estimator is from the truth: `python -m studies.published_estimator`.
 
-For the trained members of experiment 2 it prints three values of log p(x) beside the published one:
+For the trained seeds of experiment 2 it prints three values of log p(x) beside the published one:
 near-exact (by quadrature), by the 2013 code's chains with samples laid out right, and as that code
 lays them out. Where the last is near the published curve and the first is not, the estimator may
 explain the difference; a constant shift, fitted to the same values, stands beside it. Estimates
@@ -72,7 +72,7 @@ def cells_of(store: Store, published: pd.DataFrame) -> list[tuple[Cell, int, lis
 def exact(
     store: Store, question: Question, seeds: Sequence[int], data_dir: str | None
 ) -> dict[int, float]:
-    """Return log p(x) by quadrature, as kept beside the members or else estimated now."""
+    """Return log p(x) by quadrature, as kept beside the seeds or else estimated now."""
     estimator = ConfiguredEstimator.from_config(
         config.compose_config(["estimator=quadrature"], "estimate").estimator
     )
@@ -97,7 +97,7 @@ def exact(
 def rows_of(
     store: Store, cell: Cell, samples: int, seeds: Sequence[int], options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Estimate a cell's members on both splits."""
+    """Estimate a cell's seeds on both splits."""
     estimator = _configured(options)
     step_size = cell.settings["algorithm"]["step_size"]
     for split in SPLITS:
@@ -105,15 +105,15 @@ def rows_of(
         found, seconds = evaluate.estimate(store, question, seeds, estimator, options.data_dir)
         right = found.diagnostics["laid_out_right"]
         reference = exact(store, question, seeds, options.data_dir)
-        for member, seed in enumerate(seeds):
+        for index, seed in enumerate(seeds):
             yield {
                 "dataset": cell.dataset, "n_latent": cell.n_latent, "n_train": cell.n_train,
                 "algorithm": cell.algorithm, "step_size": step_size, "seed": seed, "split": split,
                 "samples": samples, "cell": cell.id,
                 "n_points": options.n_points, "settings": estimator.digest,
                 EXACT: reference[seed],
-                "laid_out_right": float(right[member].mean()),
-                AS_PUBLISHED: float(found.value[member].mean()),
+                "laid_out_right": float(right[index].mean()),
+                AS_PUBLISHED: float(found.value[index].mean()),
                 "seconds": round(seconds / len(seeds), 1),
             }  # fmt: skip
 

@@ -35,10 +35,10 @@ SIZES = [
         *(("full_vb", *size) for size in SIZES[3::4]),  # not of the paper's figures
     ],
 )
-def test_a_member_of_a_stack_equals_the_same_seed_alone(
+def test_a_seed_of_a_stack_equals_the_same_seed_alone(
     name, decoder, pixels, hidden, latent, test_images
 ):
-    """To the last bit, at the sizes of the experiments; see `memberwise` for what that takes."""
+    """To the last bit, at the sizes of the experiments; see `seedwise` for what that takes."""
     source = torch.Generator().manual_seed(0)
     shape = (300 + test_images, pixels)
     bytes_ = torch.randint(256, shape, generator=source, dtype=torch.uint8)
@@ -48,11 +48,11 @@ def test_a_member_of_a_stack_equals_the_same_seed_alone(
     alone = algorithm(name, images, seeds=(0,), std=0.01, **sizes)
     for one in (stack, alone):
         one.training_step(range(0, 3), 0)
-    assert torch.equal(parameters(stack, member=1), parameters(alone, member=0))
+    assert torch.equal(parameters(stack, index=1), parameters(alone, index=0))
     assert torch.equal(stack.running_sum[1:2], alone.running_sum)
     for split in ("train", "test"):
         assert torch.equal(stack.evaluate(split)[1:2], alone.evaluate(split))
-    assert not torch.equal(parameters(stack, member=0), parameters(stack, member=2))
+    assert not torch.equal(parameters(stack, index=0), parameters(stack, index=2))
 
 
 @EVERY
@@ -224,14 +224,14 @@ def test_streams_depend_on_every_part_of_their_name():
 
 
 @EVERY
-def test_a_member_that_diverges_leaves_the_others_alone(name, images):
+def test_a_seed_that_diverges_leaves_the_others_alone(name, images):
     built, healthy = algorithm(name, images), algorithm(name, images)
     with torch.no_grad():
         built.model.decoder.output.weight[0].fill_(math.nan)
     for one in (built, healthy):
         one.training_step(range(0, 3), 0)
     assert not built.running_sum[0].isfinite()
-    assert torch.equal(parameters(built, member=1), parameters(healthy, member=1))
+    assert torch.equal(parameters(built, index=1), parameters(healthy, index=1))
     assert torch.equal(built.running_sum[1], healthy.running_sum[1])
 
 

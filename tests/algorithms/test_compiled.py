@@ -136,13 +136,13 @@ def test_steps_that_are_not_always_the_same_are_refused(tmp_path):
         pytest.param("wake_sleep", "digits_continuous", marks=pytest.mark.slow),
     ],
 )
-def test_a_member_is_the_same_whole_or_in_pieces_and_whatever_is_trained_beside_it(
+def test_a_seed_is_the_same_whole_or_in_pieces_and_whatever_is_trained_beside_it(
     algorithm, data, tmp_path
 ):
     cell = (f"algorithm={algorithm}", f"data={data}", "model.n_latent=3", "samples=6000")
     compiled = (*cell, "compile=true")
     whole = trained(tmp_path / "whole", *compiled, "seeds=2")
-    # Seed 0 is ahead, so that one process compiles for members that are not equally far.
+    # Seed 0 is ahead, so that one process compiles for seeds that are not equally far.
     trained(tmp_path / "pieces", *compiled, "seeds=1", "samples=3000")
     pieces = trained(tmp_path / "pieces", *compiled, "seeds=2")
     for seed in (0, 1):

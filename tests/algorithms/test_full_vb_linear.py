@@ -21,9 +21,9 @@ N_POINTS = 50
 class LinearDecoder(nn.Module):
     """x = z w + b + STD · noise - that is, N(z w + b, STD² I), with one z and two pixels."""
 
-    def __init__(self, n_members):
+    def __init__(self, n_seeds):
         super().__init__()
-        self.layer = StackedLinear(n_members, 1, 2)
+        self.layer = StackedLinear(n_seeds, 1, 2)
 
     def log_likelihood(self, x, z):
         log_variance = torch.full((2,), 2 * math.log(STD))
@@ -33,13 +33,13 @@ class LinearDecoder(nn.Module):
 class LinearEncoder(nn.Module):
     """N(x a + c, exp(log_variance)): the true posterior is one of them for every w and b."""
 
-    def __init__(self, n_members):
+    def __init__(self, n_seeds):
         super().__init__()
-        self.mean = StackedLinear(n_members, 2, 1)
-        self.log_variance = nn.Parameter(torch.zeros(n_members, 1, 1))
+        self.mean = StackedLinear(n_seeds, 2, 1)
+        self.log_variance = nn.Parameter(torch.zeros(n_seeds, 1, 1))
 
-    def initialise_member(self, member, draw):
-        self.log_variance[member] = 0.0
+    def initialise_seed(self, index, draw):
+        self.log_variance[index] = 0.0
 
     def forward(self, x):
         mean = self.mean(x - OFFSET)
@@ -97,14 +97,14 @@ def exact_full_bound(x, w, b, w_variance, b_variance, a, c, z_variance):
     return (log_likelihood - kl_z).mean() - kl_theta / len(x)
 
 
-def phi(built, member):
+def phi(built, index):
     """The arguments of `exact_full_bound` after x."""
     decoder, encoder = built.model.decoder.layer, built.model.encoder
     values = (
-        decoder.weight[member, 0], decoder.bias[member, 0],
-        *(log_variance[member, 0].exp() for log_variance in built.log_variances),
-        encoder.mean.weight[member, :, 0], encoder.mean.bias[member, 0, 0],
-        encoder.log_variance[member, 0, 0].exp(),
+        decoder.weight[index, 0], decoder.bias[index, 0],
+        *(log_variance[index, 0].exp() for log_variance in built.log_variances),
+        encoder.mean.weight[index, :, 0], encoder.mean.bias[index, 0, 0],
+        encoder.log_variance[index, 0, 0].exp(),
     )  # fmt: skip
     return [value.detach().double() for value in values]
 
@@ -143,11 +143,11 @@ def test_the_full_bound_has_the_value_of_the_closed_form():
         built.samples_seen.fill_(number)  # which names the noise of an evaluation
         draws.append(built.evaluate_full_bound())
     found = torch.stack(draws)
-    for member in (0, 1):
-        expected = exact_full_bound(points(built), *phi(built, member))
-        error = found[:, member].std() / math.sqrt(1000)
+    for index in (0, 1):
+        expected = exact_full_bound(points(built), *phi(built, index))
+        error = found[:, index].std() / math.sqrt(1000)
         assert error < 0.1
-        assert abs(found[:, member].mean() - expected) < 4 * error
+        assert abs(found[:, index].mean() - expected) < 4 * error
 
 
 def test_the_full_bound_stays_below_the_marginal_likelihood_and_comes_near_it():
@@ -156,7 +156,7 @@ def test_the_full_bound_stays_below_the_marginal_likelihood_and_comes_near_it():
     exact = exact_log_marginal(x)
     for blocks in (range(0, 1), range(1, 10), range(10, 100)):
         built.training_step(blocks, 0)
-        bounds = [float(exact_full_bound(x, *phi(built, member))) for member in (0, 1)]
+        bounds = [float(exact_full_bound(x, *phi(built, index))) for index in (0, 1)]
         assert max(bounds) < exact
     best = best_full_bound(x, phi(built, 0))
     assert best < exact

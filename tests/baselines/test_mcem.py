@@ -119,7 +119,7 @@ def test_chunks_change_nothing_but_rounding(images, chunk, monkeypatch):
     ("decoder", "pixels", "hidden", "latent"),
     [(BernoulliDecoder, 784, 100, 3), (GaussianDecoder, 560, 200, 10)],
 )
-def test_a_member_of_a_stack_equals_the_same_seed_alone(decoder, pixels, hidden, latent):
+def test_a_seed_of_a_stack_equals_the_same_seed_alone(decoder, pixels, hidden, latent):
     source = torch.Generator().manual_seed(0)
     shape = (1000, pixels)
     bytes_ = torch.randint(256, shape, generator=source, dtype=torch.uint8)
@@ -128,7 +128,7 @@ def test_a_member_of_a_stack_equals_the_same_seed_alone(decoder, pixels, hidden,
     stack, alone = mcem(images, (5, 0, 9), **sizes), mcem(images, (0,), **sizes)
     for one in (stack, alone):
         one.training_step(range(0, 2), 0)
-    assert torch.equal(parameters(stack, member=1), parameters(alone, member=0))
+    assert torch.equal(parameters(stack, index=1), parameters(alone, index=0))
     assert torch.equal(stack.chain_position[1:2], alone.chain_position)
     assert torch.equal(stack.leapfrog_step[1:2], alone.leapfrog_step)
 

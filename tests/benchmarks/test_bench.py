@@ -91,12 +91,12 @@ def test_only_variants_whose_packages_are_there_run(monkeypatch, tmp_path, capsy
     assert found["settings"] == {"repeats": 2, "seconds": 1.0}
     printed = capsys.readouterr().out
     assert "absent peer, which needs no_such_package_anywhere" in printed
-    assert "4 members, compiled >= 1.3 x the better JAX program: 1.25, not met" in printed
+    assert "4 seeds, compiled >= 1.3 x the better JAX program: 1.25, not met" in printed
 
 
 @pytest.mark.integration
 def test_a_program_that_fails_or_measures_nothing_ends_in_a_sentence():
-    failing = Variant("", "benchmarks.peers.ceiling", ("--members", "3", "--processes", "2"))
+    failing = Variant("", "benchmarks.peers.ceiling", ("--seeds", "3", "--processes", "2"))
     with pytest.raises(UserError, match=r"(?s)variant odd ended with exit status 1.*shared out"):
         run("odd", failing, 0.01)
     with pytest.raises(UserError, match="variant silent printed no line of JSON with samples_per"):
@@ -120,7 +120,7 @@ def test_no_program_inherits_what_this_suite_sets_for_itself(monkeypatch):
 
 @pytest.mark.integration
 def test_a_program_is_measured_in_a_process_of_its_own():
-    found = run("ceiling", Variant("", "benchmarks.peers.ceiling", ("--members", "1")), 0.01)
+    found = run("ceiling", Variant("", "benchmarks.peers.ceiling", ("--seeds", "1")), 0.01)
     assert found.samples_per_second > 0
     assert found.peak_memory_mib > 50  # torch alone is more
 

@@ -51,8 +51,8 @@ class StaleGraph(Graph):
 def test_graphs_that_replay_old_random_numbers_are_found_out(images, monkeypatch, graph, agrees):
     monkeypatch.setattr(algorithm_module, "BlockGraph", graph)
     made = [algorithm("aevb", images, warmup_steps=15) for _ in range(2)]
-    for member, captures in zip(made, (False, True), strict=True):
-        member._captures = lambda captures=captures: captures
+    for one, captures in zip(made, (False, True), strict=True):
+        one._captures = lambda captures=captures: captures
     monkeypatch.setattr(checks, "make", lambda *_: made.pop())
     made.reverse()
     found = checks.graphs_agree(Run(output=None, data_dir=None, blocks=4))
@@ -253,7 +253,7 @@ def test_agreement_is_a_welch_interval_that_holds_zero():
     close = compare(gpu, cpu)
     assert close["agrees"]
     assert close["difference_low"] < close["gpu"] - close["cpu"] < close["difference_high"]
-    # Five members each, standard deviations 1 and 2: ten nats apart is no accident.
+    # Five seeds each, standard deviations 1 and 2: ten nats apart is no accident.
     assert not compare([value + 10 for value in gpu], cpu)["agrees"]
 
 

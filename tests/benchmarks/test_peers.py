@@ -91,13 +91,13 @@ def test_jax_models_trained_together_are_those_trained_alone(monkeypatch):
     begin, chunk = jax_scan.compiled(2)
     together = chunk(begin(keys), keys, x_train)[0]
     begin, chunk = jax_scan.compiled(1)
-    for member, key in enumerate(keys):
+    for index, key in enumerate(keys):
         start = begin(key)
         first = jax.numpy.array(start[0]["logits"]["bias"])
         alone = chunk(start, key, x_train)[0]
         assert abs(alone["logits"]["bias"] - first).max() > 0.01
         for layer in NAMES:
-            difference = together[layer]["bias"][member] - alone[layer]["bias"]
+            difference = together[layer]["bias"][index] - alone[layer]["bias"]
             assert abs(difference).max() < 2e-3
 
 

@@ -70,7 +70,7 @@ WRONG = {
     "seeds": {
         "mixed": (
             step("loss, returned = bound.sum() - bound.sum().square() / 1e6, bound.mean(1)"),
-            "Members are mixed: model.encoder",
+            "Seeds are mixed: model.encoder",
         ),
         "a mean": (
             step("loss, returned = bound.mean(0).sum(), bound.mean(1)"),

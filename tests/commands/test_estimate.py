@@ -22,15 +22,15 @@ def printed(show, width=80):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("n_members", [1, 3])
-def test_the_estimate_is_whole_at_80_columns(n_members):
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_the_estimate_is_whole_at_80_columns(n_seeds):
     source = torch.Generator().manual_seed(0)
-    value = -1234 + torch.randn(n_members, 50, generator=source)
+    value = -1234 + torch.randn(n_seeds, 50, generator=source)
     names = ("ess", "pareto_k", "n_modes", "mode_excess", "acceptance_rate")
-    diagnostics = {name: torch.full((n_members, 50), 0.125) for name in names}
-    found = Estimate(value, value.abs(), torch.ones(n_members, 50) > 0, diagnostics)
+    diagnostics = {name: torch.full((n_seeds, 50), 0.125) for name in names}
+    found = Estimate(value, value.abs(), torch.ones(n_seeds, 50) > 0, diagnostics)
     cell = config.cell_from(config.compose_config([]))
-    asked = (Question(cell, 1000, "test", 50), 50, range(n_members))
+    asked = (Question(cell, 1000, "test", 50), 50, range(n_seeds))
     said = printed(
         lambda terminal: estimate.show(
             *asked, SimpleNamespace(name="importance"), found, 1.0, terminal
@@ -41,8 +41,8 @@ def test_the_estimate_is_whole_at_80_columns(n_members):
     for number in (f"{mean:.3f}" for mean in means):
         assert number in said
     assert all(name in said for name in (*names, "± estimator", "not trusted", "0 of 50", "0.125"))
-    assert ("Over" in said) == (n_members > 1)
-    if n_members > 1:
+    assert ("Over" in said) == (n_seeds > 1)
+    if n_seeds > 1:
         low, high = stats.t.interval(0.95, 2, loc=means.mean(), scale=stats.sem(means))
         interval = f"{means.mean():.3f} ± {(high - low) / 2:.3f} (95 % interval)"
         assert f"Over 3 seeds: {interval}".replace("-", "−") in said

@@ -52,11 +52,11 @@ def test_a_list_says_of_each_run_whose_it_is_and_how_far_it_came(trained, capsys
     assert (own["whose"], restored["whose"]) == ("own", "restored")
     assert own["id"] == restored["id"] == cell.id
     assert own["settings"] == ["model.n_hidden=[7,5]"]
-    assert [member["samples"] for member in own["members"]] == [30_000, 20_000]
-    for member in own["members"]:
-        curve = store.curve(cell, member["seed"])
+    assert [record["samples"] for record in own["members"]] == [30_000, 20_000]
+    for record in own["members"]:
+        curve = store.curve(cell, record["seed"])
         for split in ("train", "test"):
-            assert member[split] == curve[curve["split"] == split]["value"].iloc[-1]
+            assert record[split] == curve[curve["split"] == split]["value"].iloc[-1]
     files = [path for path in store.folder(cell).rglob("*") if path.is_file()]
     assert own["bytes"] == sum(path.stat().st_size for path in files)
     said = printed(capsys, runs.list_command, f"results={folder}")

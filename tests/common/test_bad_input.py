@@ -300,7 +300,7 @@ def test_a_sweep_over_folders_is_one_folder(run, tmp_path, command):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A store with a cell of two members and a cell of another kind, both at 20,000 samples."""
+    """A store with a cell of two seeds and a cell of another kind, both at 20,000 samples."""
     folder = tmp_path_factory.mktemp("trained")
     for overrides in (TRAINED, ["model.n_latent=3", "seeds=1"]):
         train("samples=20000", f"results={folder}", *overrides)
@@ -309,7 +309,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """The curves of the two members at 25,000 samples."""
+    """The curves of the two seeds at 25,000 samples."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     train("samples=25000", f"results={folder}", *TRAINED)
     return curves(folder)
@@ -321,7 +321,7 @@ def train(*overrides):
 
 
 def copied(trained, tmp_path):
-    """The store again, to be spoilt: its folder of two members and the other cell's of one."""
+    """The store again, to be spoilt: its folder of two seeds and the other cell's of one."""
     shutil.copytree(trained, tmp_path / "results")
     (two,) = tmp_path.glob("results/runs/digits-aevb-z2-*")
     (other,) = tmp_path.glob("results/runs/digits-aevb-z3-*")
@@ -355,7 +355,7 @@ def test_a_damaged_checkpoint_is_named(run, trained, tmp_path, damage):
     before = files(cell)
     said = refusal(run("cell", *TRAINED, "samples=25000"))
     assert "seed-1/checkpoint.ckpt is damaged" in said
-    assert "Delete it to train this member from the start" in said
+    assert "Delete it to train this seed from the start" in said
     assert files(cell) == before
 
 
@@ -619,7 +619,7 @@ def test_a_folder_may_be_named_like_markup(run):
         ("manifest.json", '{"samples": null}'),
     ],
 )
-def test_damaged_files_of_a_member_are_named(run, name, text):
+def test_damaged_files_of_a_seed_are_named(run, name, text):
     assert run("cell", "data=digits").status == 0
     (path,) = Path("results/runs").glob(f"*/seed-0/{name}")
     path.write_text(text)
@@ -646,7 +646,7 @@ def test_an_ablation_without_a_point_says_why(run):
     assert "with marks beyond these samples" in outcome.err
     outcome = run("ablation", *usual, "samples=2000", "algorithm.warmup_steps=0",
                   "algorithm.step_size=1e30")  # fmt: skip
-    assert "All members diverged" in outcome.err
+    assert "All seeds diverged" in outcome.err
     assert outcome.out.count("Diverged: digits N_z=2 aevb seed 0") == 3
 
 

@@ -22,7 +22,7 @@ def test_the_best_mean_training_bound_wins():
     assert list(chosen["value"]) == [-130.5, -140.0]
 
 
-def test_a_candidate_with_a_diverged_member_loses_and_does_not_crash():
+def test_a_candidate_with_a_diverged_seed_loses_and_does_not_crash():
     table = scores(
         ("mnist", "aevb", 0.01, 0, -200.0), ("mnist", "aevb", 0.01, 1, -200.0),
         ("mnist", "aevb", 0.1, 0, -100.0), ("mnist", "aevb", 0.1, 1, math.nan),

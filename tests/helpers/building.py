@@ -30,9 +30,9 @@ def algorithm(
     return ALGORITHMS[name](model, images, seeds, **settings).without_trainer()
 
 
-def parameters(module, member=None):
-    """All parameters as one vector, of one member or of the stack."""
-    values = [p if member is None else p[member] for p in module.parameters()]
+def parameters(module, index=None):
+    """All parameters as one vector, of one seed or of the stack."""
+    values = [p if index is None else p[index] for p in module.parameters()]
     return torch.cat([value.detach().flatten() for value in values])
 
 

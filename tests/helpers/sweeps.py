@@ -7,11 +7,11 @@ LAUNCHERS = ["basic", "joblib", "submitit_local"]
 
 
 def curves(results):
-    """Each member's curve, by cell and seed."""
+    """Each seed's curve, by cell and seed."""
     files = sorted(Path(results).glob("runs/*/*/curve.csv"))
     return {f"{path.parts[-3]}/{path.parts[-2]}": path.read_text() for path in files}
 
 
 def checkpoints(results):
-    """When each member's checkpoint was written."""
+    """When each seed's checkpoint was written."""
     return {p: p.stat().st_mtime_ns for p in Path(results).glob("runs/*/*/checkpoint.ckpt")}

@@ -37,7 +37,7 @@ def test_too_few_temperatures_are_told_by_the_spread_of_the_weights(n_latent):
     assert not (missed & found.trusted).any()
 
 
-def test_chains_of_all_members_are_bounded(monkeypatch):
+def test_chains_of_all_seeds_are_bounded(monkeypatch):
     """Smaller batches of datapoints for more chains, with the right answers."""
     model = LinearGaussian.random(1, 64, 0.25, seeds=(0, 1))
     x = draw(model, 5, 64)
@@ -138,7 +138,7 @@ def test_simulated_data_are_the_models():
     assert set(binary.unique().tolist()) == {0.0, 1.0}
 
 
-def test_estimates_repeat_and_members_do_not_see_each_other():
+def test_estimates_repeat_and_seeds_do_not_see_each_other():
     model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1, 2))
     x = draw(model, 4, 64)
     estimate = Ais(**QUICK)

@@ -95,7 +95,7 @@ def test_decoders_against_brute_force(decoder):
     assert error.mean().abs() < 0.15
 
 
-def test_estimates_repeat_and_members_do_not_see_each_other():
+def test_estimates_repeat_and_seeds_do_not_see_each_other():
     model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1, 2))
     x = draw(model, 5, 64)
     estimate = HmcKde(n_warmup=20)
@@ -109,7 +109,7 @@ def test_estimates_repeat_and_members_do_not_see_each_other():
 
 
 def test_more_samples_are_fitted_in_smaller_batches(monkeypatch):
-    """The differences of all pairs of samples are held at once, of all members of a batch."""
+    """The differences of all pairs of samples are held at once, of all seeds of a batch."""
     model, sizes = LinearGaussian.random(2, 64, 0.3), []
     x = draw(model, 5, 64)
     fit = KernelDensity.fit
@@ -119,7 +119,7 @@ def test_more_samples_are_fitted_in_smaller_batches(monkeypatch):
         return fit(samples)
 
     monkeypatch.setattr(KernelDensity, "fit", counted)
-    one = 30**2 * 2 * 2  # pairs of samples, members, latent dimensions
+    one = 30**2 * 2 * 2  # pairs of samples, seeds, latent dimensions
     monkeypatch.setattr(hmc_kde, "MOST_FLOATS", 2 * one)
     found = HmcKde(30, 30, n_warmup=20)(model.target, x, (0, 1))
     assert sizes == [2 * one, 2 * one, one]

@@ -78,7 +78,7 @@ def test_bias_on_a_model_whose_likelihood_is_known(step_sizes, least, most):
     assert not found.trusted.any()
 
 
-def test_estimates_repeat_and_members_have_chains_of_their_own():
+def test_estimates_repeat_and_seeds_have_chains_of_their_own():
     model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1))
     x = draw(model, 6, 64)
     estimate = HmcKde2013(n_evaluations=1)

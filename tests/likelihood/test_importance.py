@@ -51,7 +51,7 @@ def test_effective_sample_size_is_the_second_moment_of_the_weights():
     n_samples = 200_000
     found = Importance(n_samples, proposal="prior")(target, x, (0, 1))
     line = torch.linspace(-8, 8, 4001)
-    z = line.view(1, -1, 1).expand(target.n_members, -1, -1)
+    z = line.view(1, -1, 1).expand(target.n_seeds, -1, -1)
     likelihood = target.likelihood.shared_log_likelihood(x, z).double().exp()
     mass = torch.from_numpy(stats.norm.pdf(line.numpy())).view(1, -1, 1) * (line[1] - line[0])
     exact = (likelihood * mass).sum(1).square() / (likelihood.square() * mass).sum(1)
@@ -140,7 +140,7 @@ def test_bounds_grow_with_samples_towards_the_truth():
         assert float(step.mean()) > 2 * float(stderr)
 
 
-def test_estimates_repeat_and_members_do_not_see_each_other():
+def test_estimates_repeat_and_seeds_do_not_see_each_other():
     model = LinearGaussian.random(3, 64, 0.3, seeds=(0, 1, 2))
     x = draw(model, 60, 64)
     estimate = Importance(n_samples=200)

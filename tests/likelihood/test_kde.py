@@ -9,10 +9,10 @@ from reproduce.likelihood.kde import MULTIPLES, KernelDensity
 from reproduce.models.random_streams import generator
 
 
-def samples(n_latent, n=40, members=2, batch=3):
+def samples(n_latent, n=40, seeds=2, batch=3):
     source = generator("cpu", 0, "kde", n_latent)
-    scale = torch.rand(members, 1, batch, n_latent, generator=source) + 0.1
-    return scale * torch.randn(members, n, batch, n_latent, generator=source)
+    scale = torch.rand(seeds, 1, batch, n_latent, generator=source) + 0.1
+    return scale * torch.randn(seeds, n, batch, n_latent, generator=source)
 
 
 def test_one_dimension_is_scipys():
@@ -20,17 +20,17 @@ def test_one_dimension_is_scipys():
     found = KernelDensity.fit(data)
     points = torch.linspace(-1, 1, 7).view(1, 7, 1, 1).expand(2, 7, 3, 1)
     value = found.log_prob(points)
-    for member in range(2):
+    for index in range(2):
         for point in range(3):
-            factor = 40 ** (-1 / 5) * float(found.multiple[member, point])
-            theirs = stats.gaussian_kde(data[member, :, point, 0].numpy(), bw_method=factor)
-            expected = theirs.logpdf(points[member, :, point, 0].numpy())
-            assert value[member, :, point].numpy() == pytest.approx(expected, abs=1e-4)
+            factor = 40 ** (-1 / 5) * float(found.multiple[index, point])
+            theirs = stats.gaussian_kde(data[index, :, point, 0].numpy(), bw_method=factor)
+            expected = theirs.logpdf(points[index, :, point, 0].numpy())
+            assert value[index, :, point].numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_more_dimensions_are_scipys_where_it_has_a_diagonal_bandwidth():
     """scipy scales by the whole covariance: the same for samples made exactly uncorrelated."""
-    data = samples(3, members=1, batch=1)
+    data = samples(3, seeds=1, batch=1)
     flat = data[0, :, 0] - data[0, :, 0].mean(0)
     root = torch.linalg.cholesky(flat.mT @ flat / 39)
     white = torch.linalg.solve_triangular(root, flat.mT, upper=False).mT
@@ -47,9 +47,9 @@ def test_the_multiple_is_the_best_of_ten_by_leaving_one_out():
     data[0, :8, 0] += 30.0  # two lumps far apart want narrower kernels than Scott's
     found = KernelDensity.fit(data)
     chosen = set()
-    for member in range(2):
+    for index in range(2):
         for point in range(3):
-            x = data[member, :, point].double().numpy()
+            x = data[index, :, point].double().numpy()
             base = x.std(0, ddof=1) * 15 ** (-1 / 6)
             scores = []
             for multiple in MULTIPLES:
@@ -60,7 +60,7 @@ def test_the_multiple_is_the_best_of_ten_by_leaving_one_out():
                     total += np.log(kernels.mean()) if kernels.mean() > 0 else -1e9
                 scores.append(total)
             best = MULTIPLES[int(np.argmax(scores))]
-            assert float(found.multiple[member, point]) == pytest.approx(best)
+            assert float(found.multiple[index, point]) == pytest.approx(best)
             chosen.add(round(best, 4))
     assert len(chosen) > 1
     assert len(MULTIPLES) == 10

@@ -112,6 +112,6 @@ def test_the_best_of_a_grid_are_from_different_cells():
     joint = on_grid + Normal(0, 1).log_prob(grid.z).sum(-1).view(1, -1, 1)
     assert torch.allclose(value[:, 0], joint.amax(1))
     boxes = start.floor()
-    for member in range(2):
+    for index in range(2):
         for point in range(3):
-            assert len({tuple(b.tolist()) for b in boxes[member, :, point]}) == 5
+            assert len({tuple(b.tolist()) for b in boxes[index, :, point]}) == 5

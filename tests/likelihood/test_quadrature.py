@@ -19,7 +19,7 @@ from reproduce.likelihood.quadrature import Quadrature, log_density_ratio
 from reproduce.likelihood.target import Target
 from reproduce.models.decoders import BernoulliDecoder, GaussianDecoder, GaussianIdentityDecoder
 from reproduce.models.gaussian import standard_normal_log_prob
-from reproduce.store.load import load_members, trains_encoder
+from reproduce.store.load import load_seeds, trains_encoder
 from reproduce.store.store import Store
 
 DATA_DIR = os.environ["AEVB_TEST_DATA_DIR"]
@@ -121,7 +121,7 @@ def test_a_mode_in_the_priors_tail_is_found(norm, n_latent):
             assert not missed.any()
 
 
-def test_members_and_batches_do_not_see_each_other(monkeypatch):
+def test_seeds_and_batches_do_not_see_each_other(monkeypatch):
     model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1, 2))
     x = draw(model, 9, 64)
     quadrature = Quadrature(log2_grid=13)
@@ -197,7 +197,7 @@ def test_refusals():
 def test_no_trusted_miss_on_the_models_of_experiment_2(name, monkeypatch):
     """Against ten times the starts and eight times the points, in other scrambles."""
     cell, seeds = COMMITTED.cell(name), (0, 1, 2)
-    model = load_members(COMMITTED, cell, seeds).requires_grad_(False)
+    model = load_seeds(COMMITTED, cell, seeds).requires_grad_(False)
     target = Target.of(model, has_encoder=trains_encoder(cell))
     x = points(Question(cell, 0, "test", 300), DATA_DIR)[IMAGES].expand(3, -1, -1)
     found = Quadrature()(target, x, seeds)

@@ -67,10 +67,10 @@ class _Bound(torch.nn.Module):
 class LinearGaussian(Decoder):
     """x = W z + b + noise: a decoder whose marginal likelihood has a closed form."""
 
-    def __init__(self, n_members, n_latent, n_pixels):
+    def __init__(self, n_seeds, n_latent, n_pixels):
         torch.nn.Module.__init__(self)
-        self.output = StackedLinear(n_members, n_latent, n_pixels)
-        self.log_variance = torch.nn.Parameter(torch.zeros(n_members, 1, 1, 1))
+        self.output = StackedLinear(n_seeds, n_latent, n_pixels)
+        self.log_variance = torch.nn.Parameter(torch.zeros(n_seeds, 1, 1, 1))
 
     def log_likelihood(self, x, z):
         squared = (x.unsqueeze(1) - self.output(z)).square() * torch.exp(-self.log_variance)
@@ -78,10 +78,10 @@ class LinearGaussian(Decoder):
 
 
 class LinearEncoder(GaussianEncoder):
-    def __init__(self, n_members, n_pixels, n_latent):
+    def __init__(self, n_seeds, n_pixels, n_latent):
         torch.nn.Module.__init__(self)
-        self.mean = StackedLinear(n_members, n_pixels, n_latent)
-        self.log_variance = torch.nn.Parameter(torch.zeros(n_members, 1, n_latent))
+        self.mean = StackedLinear(n_seeds, n_pixels, n_latent)
+        self.log_variance = torch.nn.Parameter(torch.zeros(n_seeds, 1, n_latent))
 
     def forward(self, x):
         mean = self.mean(x)

@@ -134,15 +134,15 @@ def test_large_pre_activations_stay_finite_in_a_softplus_layer():
     assert x.grad.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
 
-def test_stacked_linear_applies_each_members_matrix():
+def test_stacked_linear_applies_each_seeds_matrix():
     layer = StackedLinear(3, 4, 5)
     with torch.no_grad():
         layer.weight.normal_()
         layer.bias.normal_()
     x = torch.randn(3, 2, 6, 4)
-    for member in range(3):
-        expected = x[member] @ layer.weight[member] + layer.bias[member]
-        assert torch.allclose(layer(x)[member], expected, atol=1e-5)
+    for index in range(3):
+        expected = x[index] @ layer.weight[index] + layer.bias[index]
+        assert torch.allclose(layer(x)[index], expected, atol=1e-5)
 
 
 def test_gaussian_against_torch_distributions():

@@ -45,7 +45,7 @@ def test_fan_in_scheme():
     assert not model.encoder.log_variance.weight.any()
 
 
-def test_a_member_starts_alike_in_any_company():
+def test_a_seed_starts_alike_in_any_company():
     together, alone = wide((4, 7)), wide((7,))
     for stacked, single in zip(together.parameters(), alone.parameters(), strict=True):
         assert torch.equal(stacked[1:], single)

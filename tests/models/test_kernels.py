@@ -49,7 +49,7 @@ def test_elementwise_kernels_equal_their_plain_forms(name, pixels):
 
 
 @pytest.mark.parametrize("name", PLAIN_FORMS)
-def test_elementwise_kernels_round_each_member_as_if_alone(name):
+def test_elementwise_kernels_round_each_seed_as_if_alone(name):
     kernel, _ = PLAIN_FORMS[name]
     x = stack(3, 1, 5, 13)  # of which vectors leave a few elements over
     assert torch.equal(kernel(x)[1:2], kernel(x[1:2]))
@@ -66,13 +66,13 @@ def onednn(request, monkeypatch):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("n_members", [1, 3])
-def test_products_and_gradients_are_those_of_float64(size, n_members):
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_products_and_gradients_are_those_of_float64(size, n_seeds):
     rows, inner, columns = size
-    x = stack(n_members, rows, inner, seed=1).requires_grad_()
-    weight = stack(n_members, inner, columns, seed=2).requires_grad_()
-    bias = stack(n_members, 1, columns, seed=3).requires_grad_()
-    direction = stack(n_members, rows, columns, seed=4)
+    x = stack(n_seeds, rows, inner, seed=1).requires_grad_()
+    weight = stack(n_seeds, inner, columns, seed=2).requires_grad_()
+    bias = stack(n_seeds, 1, columns, seed=3).requires_grad_()
+    direction = stack(n_seeds, rows, columns, seed=4)
     y = kernels.affine(x, weight, bias)
     found = torch.autograd.grad(y, (x, weight, bias), direction)
     wide = [t.detach().double().requires_grad_() for t in (x, weight, bias)]
@@ -85,23 +85,23 @@ def test_products_and_gradients_are_those_of_float64(size, n_members):
 
 
 def test_views_are_multiplied_as_what_they_show():
-    images = stack(1, 90, 784).expand(3, -1, -1)  # one data set under all members
+    images = stack(1, 90, 784).expand(3, -1, -1)  # one data set under all seeds
     logits = stack(3, 80, 784, seed=1)
     found = kernels.product(logits, images.mT)
     torch.testing.assert_close(found, torch.bmm(logits, images.mT), rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_member_does_not_depend_on_those_beside_it(size, onednn):
+def test_a_seed_does_not_depend_on_those_beside_it(size, onednn):
     rows, inner, columns = size
     a, b = stack(4, rows, inner), stack(4, inner, columns, seed=1)
     together = kernels.product(a, b)
-    for member in range(4):
-        alone = kernels.product(a[member : member + 1], b[member : member + 1])
+    for index in range(4):
+        alone = kernels.product(a[index : index + 1], b[index : index + 1])
         if onednn or size[0] % 100 == 0:  # all sizes of training
-            assert torch.equal(together[member : member + 1], alone)
+            assert torch.equal(together[index : index + 1], alone)
         else:  # MKL rounds products of odd sizes by their place
-            torch.testing.assert_close(together[member : member + 1], alone, rtol=1e-5, atol=1e-4)
+            torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-5, atol=1e-4)
 
 
 def test_both_libraries_give_the_same_numbers_but_for_rounding(monkeypatch, onednn):

@@ -25,7 +25,7 @@ def job(folder, *overrides):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store with two members, one with an estimate, and few published curves."""
+    """A store with two seeds, one with an estimate, and few published curves."""
     this = job(tmp_path, "tracking=off")
     train(this, lambda kind, payload: None)
     row = {
@@ -68,8 +68,8 @@ def test_offline_everything_is_logged_once(store, tmp_path, capsys):
     assert f"wandb sync {tmp_path}/wandb/offline-*" in printed
     assert f"wandb leet {tmp_path}/wandb" in printed
 
-    member = run_named(tmp_path, f"{store.cell.id}-seed-1")
-    (logged,) = history(member)
+    record = run_named(tmp_path, f"{store.cell.id}-seed-1")
+    (logged,) = history(record)
     curve = Store(store.store).curve(store.cell, 1)
     expected = {f"bound/{split}": value for split, _, value in curve.itertuples(index=False)}
     assert {k: float(v) for k, v in logged.items() if k != "samples"} == pytest.approx(expected)
@@ -103,13 +103,13 @@ def test_what_training_logged_is_not_logged_again_but_what_is_new_is(tmp_path, m
     assert len(offline_runs(tmp_path)) == 2  # in place of those that training wrote
 
 
-def test_the_run_of_a_member_in_training_is_not_touched(tmp_path, monkeypatch):
+def test_the_run_of_a_seed_in_training_is_not_touched(tmp_path, monkeypatch):
     monkeypatch.setattr(dashboard, "published", lambda: iter(()))
     this = job(tmp_path, "tracking=offline")
     train(this, lambda kind, payload: None)
     before = offline_runs(tmp_path)
     train(job(tmp_path, "tracking=off", "samples=25000"), lambda kind, payload: None)
-    with locked(Store(this.store).member_folder(this.cell, 0) / ".lock"):
+    with locked(Store(this.store).seed_folder(this.cell, 0) / ".lock"):
         dashboard.main([*SMALL, f"results={tmp_path}"])
     assert [run.exists() for run in before] == [True, False]
     assert len(offline_runs(tmp_path)) == 3

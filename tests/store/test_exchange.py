@@ -37,7 +37,7 @@ def finished(tmp_path):
     return this
 
 
-def test_a_restored_member_is_done_and_nothing_else_is(finished, tmp_path):
+def test_a_restored_seed_is_done_and_nothing_else_is(finished, tmp_path):
     exported = exchange.export(finished.store, tmp_path / "reference")
     assert len(exported) == 2
     there = job(tmp_path / "b", 20_000)
@@ -50,7 +50,7 @@ def test_a_restored_member_is_done_and_nothing_else_is(finished, tmp_path):
     assert reports == []
     before = store.curve(there.cell, 1)
     train(job(tmp_path / "b", 30_000), lambda *report: reports.append(report))
-    assert ("advance", 40_000) in reports  # two members continue where they were
+    assert ("advance", 40_000) in reports  # two seeds continue where they were
     after = store.curve(there.cell, 1)
     assert after[after["samples"] <= 20_000].reset_index(drop=True).equals(before)
 
@@ -86,7 +86,7 @@ def test_weights_are_added_to_what_was_exported_without(finished, tmp_path, monk
 def test_nothing_that_goes_further_is_overwritten(finished, tmp_path):
     folder = tmp_path / "reference"
     exchange.export(finished.store, folder)
-    path = Store(folder).member_folder(finished.cell, 0) / "manifest.json"
+    path = Store(folder).seed_folder(finished.cell, 0) / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "samples": 99_000}))
     assert exchange.export(finished.store, folder) == []
@@ -101,7 +101,7 @@ def test_estimates_are_added_and_never_taken_away(finished, tmp_path):
     exchange.export(finished.store, folder)
     assert len(Store(folder).likelihoods(finished.cell, 0)) == 2
     # Fewer, or of another run that is as long: what is there stays.
-    path = store.member_folder(finished.cell, 0)
+    path = store.seed_folder(finished.cell, 0)
     path.joinpath("likelihood.csv").unlink()
     store.add_likelihood(finished.cell, 0, ROW)
     exchange.export(finished.store, folder)
@@ -113,21 +113,21 @@ def test_estimates_are_added_and_never_taken_away(finished, tmp_path):
     assert Store(folder).likelihoods(finished.cell, 0)["samples"].tolist() == [20_000, 10_000]
 
 
-def test_a_member_in_training_keeps_its_checkpoint(finished, tmp_path, monkeypatch):
+def test_a_seed_in_training_keeps_its_checkpoint(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(exchange, "MOST_BYTES", 5_000)
     exchange.export(finished.store, tmp_path / "reference")
     store = Store(finished.store)
-    (store.member_folder(finished.cell, 0) / "curve.csv").unlink()
+    (store.seed_folder(finished.cell, 0) / "curve.csv").unlink()
     assert exchange.restore(tmp_path / "reference", finished.store) == []
     assert store.checkpoint(finished.cell, 0).exists()
 
 
-def test_a_folder_without_members_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no members"):
+def test_a_folder_without_seeds_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no seeds"):
         exchange.restore(tmp_path, tmp_path / "runs")
 
 
-def test_restored_members_do_not_become_the_users_own(finished, tmp_path, monkeypatch):
+def test_restored_seeds_do_not_become_the_users_own(finished, tmp_path, monkeypatch):
     exchange.export(finished.store, tmp_path / "reference")
     monkeypatch.chdir(tmp_path)
     assert exchange.restore_command(["folder=reference"]) == 0
@@ -151,7 +151,7 @@ def test_readers_take_exported_cells_as_they_lie_and_leave_them_so(finished, tmp
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     # A results folder is one, even where something was exported into it.
     exchange.export(finished.store, tmp_path / "a")
-    assert load_model(finished.cell.id, "a").n_members == 2
+    assert load_model(finished.cell.id, "a").n_seeds == 2
 
 
 def test_a_committed_cell_without_weights_says_so():

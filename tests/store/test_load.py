@@ -20,7 +20,7 @@ def results(tmp_path_factory):
 
 def test_finished_models_load_as_a_stack_with_their_trained_weights(results):
     model = load_model("digits-aevb-z3", results)
-    assert (model.n_members, model.n_latent) == (2, 3)
+    assert (model.n_seeds, model.n_latent) == (2, 3)
     images = model.decoder.mean(torch.randn(2, 16, 3))
     assert images.shape == (2, 16, 64)
     # The mean bound of these very weights is the last point of the curve.

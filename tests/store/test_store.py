@@ -64,7 +64,7 @@ def test_damaged_files_are_named(trained, name, text, said):
     assert str(path) in str(refusal.value)
 
 
-def test_other_folders_beside_a_members_do_not_count(trained, tmp_path):
+def test_other_folders_beside_a_seeds_do_not_count(trained, tmp_path):
     store, cell = trained
     for name in ("seed-old/curve.csv", "seed-00/curve.csv", "seed-0/snapshots/mine.ckpt"):
         path = store.folder(cell) / name
@@ -72,15 +72,15 @@ def test_other_folders_beside_a_members_do_not_count(trained, tmp_path):
         path.write_text("split,samples,value\n")
     assert store.seeds(cell) == [0, 1]
     assert snapshots_of(store, cell) == {1000: [0, 1]}
-    assert load_model(cell.id, tmp_path).n_members == 2
+    assert load_model(cell.id, tmp_path).n_seeds == 2
     copied = exchange.export(store.root, tmp_path / "exported")
     assert sorted(path.name for path in copied) == ["seed-0", "seed-1"]
 
 
-def test_a_copy_of_a_member_is_no_other_seed(trained, tmp_path):
+def test_a_copy_of_a_seed_is_no_other_seed(trained, tmp_path):
     store, cell = trained
-    (store.member_folder(cell, 0) / "likelihood.csv").write_text(LIKELIHOODS)
-    shutil.copytree(store.member_folder(cell, 0), store.member_folder(cell, 2))
+    (store.seed_folder(cell, 0) / "likelihood.csv").write_text(LIKELIHOODS)
+    shutil.copytree(store.seed_folder(cell, 0), store.seed_folder(cell, 2))
     said = rf"seed-2/manifest.json is of {cell.id} seed 0, .* no result of {cell.id} seed 2"
     for read in (store.curve, store.likelihoods, store.manifest):
         with pytest.raises(UserError, match=said):
@@ -101,7 +101,7 @@ def test_estimates_need_locks_that_work(trained, monkeypatch):
 
     store, cell = trained
     monkeypatch.setattr(fcntl, "flock", fail)
-    with pytest.raises(UserError, match=f"{store.member_folder(cell, 1)} lies on a file system"):
+    with pytest.raises(UserError, match=f"{store.seed_folder(cell, 1)} lies on a file system"):
         store.add_likelihood(cell, 1, {})
     assert store.likelihoods(cell, 1).empty
 

@@ -47,7 +47,7 @@ def test_an_iteration_of_monte_carlo_em_counts_fifteen_times_the_data():
 def test_every_point_is_a_cell_that_the_suite_accepts_and_no_program_runs_twice():
     measured = growth.points()
     assert len({p[:3] for p in measured}) == len(measured)
-    shared = [p.panel for p in measured if p.options == ("--threads", "1", "--members", "1")]
+    shared = [p.panel for p in measured if p.options == ("--threads", "1", "--seeds", "1")]
     assert shared == ["members", "n_latent"]
     wanted = (
         {
@@ -83,9 +83,9 @@ def test_the_picture_has_a_line_and_an_exponent_for_each_series():
 def test_the_command_writes_numbers_and_picture(monkeypatch, tmp_path, capsys):
     def measured(name, variant, seconds):
         options = argparse.ArgumentParser()
-        options.add_argument("--members", type=int)
-        members = options.parse_known_args(variant.options)[0].members
-        return Measurement(1000.0 * members**0.5, 200.0)
+        options.add_argument("--seeds", type=int)
+        seeds = options.parse_known_args(variant.options)[0].seeds
+        return Measurement(1000.0 * seeds**0.5, 200.0)
 
     monkeypatch.setattr(command, "run", measured)
     path = tmp_path / "growth.json"

@@ -25,7 +25,7 @@ def rows(*values):
     )
 
 
-def test_members_are_averaged_and_compared_with_the_published_end():
+def test_seeds_are_averaged_and_compared_with_the_published_end():
     found = rows((-138.0, -139.0, -142.0), (-140.0, -141.0, -143.0))
     table = published_estimator.compared(found, load_published("figure3"))
     (line,) = table.to_dict("records")
@@ -58,7 +58,7 @@ def test_only_models_of_the_figures_width_are_compared(tmp_path):
         settings.model.n_hidden = width
         cell = config.job_from(settings).cell
         store.write_cell(cell)
-        folder = store.member_folder(cell, 0)
+        folder = store.seed_folder(cell, 0)
         folder.mkdir(parents=True)
         weights = build_model(cell, 784, 1)
         write_snapshots(store, cell, {0: 0}, 1_000, weights)
@@ -134,7 +134,7 @@ def test_estimates_are_made_once(tmp_path, monkeypatch, capsys):
 
     def run(samples, seeds, *options):
         for seed in seeds:
-            store.member_folder(cell, seed).mkdir(parents=True, exist_ok=True)
+            store.seed_folder(cell, seed).mkdir(parents=True, exist_ok=True)
         write_snapshots(store, cell, {seed: i for i, seed in enumerate(seeds)}, samples,
                         build_model(cell, 784, len(seeds)))  # fmt: skip
         command = [str(tmp_path), "--output", str(tmp_path / "out"), *options]

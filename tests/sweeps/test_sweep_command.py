@@ -102,7 +102,7 @@ def test_what_fails_and_what_diverges_is_said(run):
     text = " ".join(" ".join(cell for row in rows(lines) for cell in row).split())
     assert "cannot be: model.n_latent must be" in text
     assert "failed: model.n_latent must be" in text
-    assert "failed: All members of digits_continuous N_z=2 aevb diverged" in text
+    assert "failed: All seeds of digits_continuous N_z=2 aevb diverged" in text
     assert [row[-1] for row in rows(lines)].count("done") == 1
 
 
@@ -160,7 +160,7 @@ def test_seeds_that_are_shared_by_two_processes_take_half_the_time(monkeypatch):
     assert (alone, split) == (pytest.approx(400.0), pytest.approx(200.0))
 
 
-def test_compiled_members_are_trained_one_by_one_and_the_first_compiled_in_full(
+def test_compiled_seeds_are_trained_one_by_one_and_the_first_compiled_in_full(
     monkeypatch,
 ):
     monkeypatch.setattr(

@@ -33,7 +33,7 @@ def start(results, *overrides):
 
 
 def wait_for_a_curve(results, process):
-    """A member's curve is written after its checkpoint."""
+    """A seed's curve is written after its checkpoint."""
     deadline = time.monotonic() + 120
     while not curves(results) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()

@@ -146,7 +146,7 @@ def test_training_that_stops_in_time_continues_to_the_same_numbers(
 def test_killed_while_writing_checkpoints(
     uninterrupted, tmp_path, monkeypatch, write, half_written
 ):
-    """Also between the files of two members, which are then at different points."""
+    """Also between the files of two seeds, which are then at different points."""
     algorithm, expected = uninterrupted
     monkeypatch.setitem(training.LONGEST_CHUNK, "cpu", 5)
     this = job(tmp_path, algorithm)
@@ -193,7 +193,7 @@ def test_killed_between_the_last_checkpoint_and_its_curve(uninterrupted, tmp_pat
     algorithm, expected = uninterrupted
     this = job(tmp_path, algorithm)
     train(this, silent)
-    folder = Store(this.store).member_folder(this.cell, 0)
+    folder = Store(this.store).seed_folder(this.cell, 0)
     whole = Store(this.store).manifest(this.cell, 0)
     for name in ("manifest.json", "curve.csv"):
         (folder / name).unlink()
@@ -224,7 +224,7 @@ def test_a_larger_budget_continues_a_smaller_one(uninterrupted, tmp_path):
     assert after > before
 
 
-def test_snapshots_are_the_members_as_they_were(tmp_path):
+def test_snapshots_are_the_seeds_as_they_were(tmp_path):
     """Also where training went on, and whatever else was stacked."""
     this = job(tmp_path)
     train(this, silent)
@@ -274,7 +274,7 @@ def test_done_means_skipped(tmp_path):
     assert path.stat().st_mtime_ns == stamp
 
 
-def test_a_diverging_member_is_stopped_and_named_and_the_others_go_on(tmp_path, monkeypatch):
+def test_a_diverging_seed_is_stopped_and_named_and_the_others_go_on(tmp_path, monkeypatch):
     build = training.build
 
     def poisoned(cell, images, seeds, device="cpu"):
@@ -290,7 +290,7 @@ def test_a_diverging_member_is_stopped_and_named_and_the_others_go_on(tmp_path, 
     assert where == {1: 10_000}
     assert [text for kind, text in messages if kind == "message"] == [
         "digits N_z=3 aevb seed 1 diverged before 10,000 samples and was stopped; the other "
-        "members go on."
+        "seeds go on."
     ]
     store = Store(this.store)
     assert store.curve(this.cell, 1).empty
@@ -320,7 +320,7 @@ def test_a_finite_bound_can_be_lost_too(tmp_path, monkeypatch, bound, lost):
 
 def test_who_holds_the_lock_clears_up_after_killed_processes(tmp_path):
     this = job(tmp_path, samples=20_000)
-    folder = Store(this.store).member_folder(this.cell, 0)
+    folder = Store(this.store).seed_folder(this.cell, 0)
     (folder / "snapshots").mkdir(parents=True)
     left = [folder / ".abc.tmp.ckpt", folder / "snapshots" / ".abc.tmp.ckpt"]
     another = folder / ".abc.tmp.csv"  # an estimate that is being written beside us
@@ -331,7 +331,7 @@ def test_who_holds_the_lock_clears_up_after_killed_processes(tmp_path):
     assert another.exists()
 
 
-def test_weights_of_a_member_that_diverged_are_no_snapshot(tmp_path, monkeypatch):
+def test_weights_of_a_seed_that_diverged_are_no_snapshot(tmp_path, monkeypatch):
     build = training.build
 
     def poisoned(cell, images, seeds, device="cpu"):
@@ -350,7 +350,7 @@ def test_weights_of_a_member_that_diverged_are_no_snapshot(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_a_member_that_diverged_nothing_is_lost_by_a_kill(tmp_path, monkeypatch, first):
+def test_of_a_seed_that_diverged_nothing_is_lost_by_a_kill(tmp_path, monkeypatch, first):
     """What means "done" is its manifest: its curve is there before it."""
     diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 50}
     whole = job(tmp_path / "whole", data="digits_continuous", seeds=(0,), **diverging)
@@ -380,7 +380,7 @@ def test_of_a_member_that_diverged_nothing_is_lost_by_a_kill(tmp_path, monkeypat
     pd.testing.assert_frame_equal(Store(this.store).curve(this.cell, 0), expected)
 
 
-def test_members_that_are_done_count_as_progress(tmp_path):
+def test_seeds_that_are_done_count_as_progress(tmp_path):
     train(job(tmp_path, samples=20_000, seeds=(0,)), silent)
     reports = []
     both = job(tmp_path, samples=20_000)
@@ -389,7 +389,7 @@ def test_members_that_are_done_count_as_progress(tmp_path):
 
 
 @pytest.mark.parametrize("chunk", [2_500, 10_000])
-def test_training_stops_when_all_members_have_diverged(tmp_path, monkeypatch, chunk):
+def test_training_stops_when_all_seeds_have_diverged(tmp_path, monkeypatch, chunk):
     """At a mark or between two: that they have is written down, and nothing is tried again."""
     monkeypatch.setitem(training.LONGEST_CHUNK, "cpu", chunk)
     diverging = {"algorithm.step_size": 1e6, "algorithm.warmup_steps": 50}
@@ -423,9 +423,9 @@ def _train_in_process(this):
     train(this, silent)
 
 
-def test_a_member_that_another_process_trains_is_waited_for(tmp_path):
+def test_a_seed_that_another_process_trains_is_waited_for(tmp_path):
     this, said = job(tmp_path, samples=20_000), []
-    folder = Store(this.store).member_folder(this.cell, 0)
+    folder = Store(this.store).seed_folder(this.cell, 0)
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
         waiting = threading.Thread(target=train, args=(this, lambda *told: said.append(told)))
@@ -457,7 +457,7 @@ def test_checkpoints_are_written_between_marks_too(tmp_path, monkeypatch):
     assert set(stored) - set(curves(this)["samples"])
 
 
-def test_every_session_of_a_member_keeps_its_own_provenance(tmp_path, monkeypatch):
+def test_every_session_of_a_seed_keeps_its_own_provenance(tmp_path, monkeypatch):
     """So that training on edited code cannot hide behind a clean end."""
     made = provenance()
     for dirty, samples in ((True, 20_000), (False, 30_000), (False, 40_000)):

@@ -51,7 +51,7 @@ def test_a_job_that_went_farther_says_where_its_curves_are_read_to(tmp_path):
     assert "no mark" not in again.getvalue()
 
 
-def test_a_member_that_went_farther_counts_at_the_jobs_end(tmp_path):
+def test_a_seed_that_went_farther_counts_at_the_jobs_end(tmp_path):
     run(tmp_path, "samples=40000", "seeds=1")
     job, line = run(tmp_path, "samples=20000", "seeds=2")
     curves = Store(job.store).curves(job.cell, (0, 1), 40_000)
@@ -75,11 +75,11 @@ def test_a_figure_uses_every_core_once_however_many(monkeypatch, tmp_path, cores
     out = Console(file=io.StringIO())
     jobs = make_plan(arguments, out).jobs
     pool.run(jobs, None, out, bar=False)
-    members = [(job.cell.id, seed) for job in jobs for seed in job.seeds]
+    seeds = [(job.cell.id, seed) for job in jobs for seed in job.seeds]
     pieces = [job for _, some in begun for job in some]
-    assert sorted((job.cell.id, seed) for job in pieces for seed in job.seeds) == sorted(members)
+    assert sorted((job.cell.id, seed) for job in pieces for seed in job.seeds) == sorted(seeds)
     processes = max(workers for workers, _ in begun)
-    assert processes == max(1, min(cores // threads, len(members)))
+    assert processes == max(1, min(cores // threads, len(seeds)))
 
 
 def test_a_worker_that_cannot_start_is_not_blamed_on_memory(monkeypatch, tmp_path):

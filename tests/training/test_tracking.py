@@ -12,7 +12,7 @@ from reproduce.store.store import Store
 from reproduce.training import loop as training
 from reproduce.training import tracking
 from reproduce.training.loop import train
-from reproduce.training.tracking import member_runs
+from reproduce.training.tracking import seed_runs
 from wandb_files import history, inspect, offline_runs, records
 
 
@@ -42,7 +42,7 @@ def test_an_offline_run_holds_the_curve_and_the_config(tmp_path):
     this = job(tmp_path, "tracking=offline")
     train(this, silent)
     runs = offline_runs(tmp_path)
-    assert len(runs) == 2  # one a member
+    assert len(runs) == 2  # one a seed
     for seed, run in enumerate(runs):
         assert run.name.endswith(f"{this.cell.id}-seed-{seed}")
         curve = Store(this.store).curve(this.cell, seed)
@@ -75,7 +75,7 @@ def test_a_metric_says_whether_it_is_a_bound(group, split):
 def test_a_run_of_a_figure_carries_its_tag(tmp_path):
     given = ["budget=smoke", "figure=samples", f"results={tmp_path}"]
     for this in make_plan(given, Console(quiet=True)).jobs:
-        (run,) = member_runs(this.tracking, this.cell, {0: []})
+        (run,) = seed_runs(this.tracking, this.cell, {0: []})
         run.finalize("success")
         (folder,) = tracking.offline_folders(tmp_path, run.version)
         assert records(folder, "run")[0]["tags"] == [
@@ -117,11 +117,11 @@ def _fail(*arguments):
 def test_a_full_folder_is_not_silent(tmp_path, monkeypatch, capfd):
     usage = shutil.disk_usage(tmp_path)
     this = job(tmp_path, "tracking=offline")
-    (run,) = member_runs(this.tracking, this.cell, {0: []})
+    (run,) = seed_runs(this.tracking, this.cell, {0: []})
     run.finalize("success")
     assert capfd.readouterr().err == ""
     monkeypatch.setattr(tracking.shutil, "disk_usage", lambda path: usage._replace(free=0))
-    (run,) = member_runs(this.tracking, this.cell, {0: []})
+    (run,) = seed_runs(this.tracking, this.cell, {0: []})
     run.finalize("success")
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("W&B's run ")

@@ -27,7 +27,7 @@ from reproduce.common.machine import has_cpp_compiler
 from reproduce.data.images import ImageData
 from reproduce.store.cell import Cell
 from reproduce.store.checkpoints import read_checkpoint
-from reproduce.store.member_state import member_state
+from reproduce.store.seed_state import seed_state
 from reproduce.store.store import Store
 from reproduce.training.job import Job
 from reproduce.training.loop import block_samples, build, train
@@ -103,7 +103,7 @@ def returns_what_is_wanted(subject: Subject) -> Result:
 
 
 def draws_from_its_noise_alone(subject: Subject) -> Result:
-    """Look for random numbers that are not of a member's own stream."""
+    """Look for random numbers that are not of a seed's own stream."""
     with globals_kept():
         algorithm = subject.taken(subject.built())
         before = global_states()
@@ -130,20 +130,20 @@ def draws_from_its_noise_alone(subject: Subject) -> Result:
 def seeds_are_independent(subject: Subject) -> Result:
     """Train a seed beside others, beside yet others, and alone."""
     beside, others, alone = (
-        member_state(subject.taken(subject.built(seeds)).state_dict(), place)
+        seed_state(subject.taken(subject.built(seeds)).state_dict(), place)
         for seeds, place in (((0, 1, 2), 1), ((7, 1, 9), 1), ((1,), 0))
     )
     if name := difference(beside, others):
         return Result(
-            "wrong", f"Members are mixed: {name} of a seed depends on the seeds stacked beside it."
+            "wrong", f"Seeds are mixed: {name} of a seed depends on the seeds stacked beside it."
         )
     if name := difference(beside, alone):
         apart = float((beside[name].double() - alone[name].double()).abs().max())
         return Result(
             "wrong",
             f"A seed depends on how many are stacked: {name} differs by {apart:.1g} from the same "
-            "seed alone. Is the loss a mean over members, where it should be a sum? A difference "
-            "by rounding is mended by reproduce.models.kernels.memberwise.",
+            "seed alone. Is the loss a mean over seeds, where it should be a sum? A difference "
+            "by rounding is mended by reproduce.models.kernels.seedwise.",
         )
     return Result("right", "Each seed is to the last bit what it is alone.")
 
@@ -168,7 +168,7 @@ def continues(subject: Subject) -> Result:
                 return Result(
                     "wrong",
                     f"A run that is interrupted and continued differs in {name} from one that is "
-                    "not: what a step remembers must be a buffer with a member axis.",
+                    "not: what a step remembers must be a buffer with a seed axis.",
                 )
     return Result("right", f"Continued at {first:,} samples it is the same to the last bit.")
 

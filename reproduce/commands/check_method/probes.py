@@ -79,7 +79,7 @@ def weights(algorithm: Algorithm) -> Tensor:
     return torch.cat([p.detach().flatten() for p in algorithm.model.parameters()])
 
 
-def log_p(algorithm: Algorithm, images: Tensor) -> Float[Tensor, "member image"]:
+def log_p(algorithm: Algorithm, images: Tensor) -> Float[Tensor, "seed image"]:
     """log p(x) of each image, in nats, by quadrature."""
     x = (images.float() * algorithm.image_scale).expand(len(algorithm.seeds), -1, -1)
     return Quadrature()(Target.of(algorithm.model), x, algorithm.seeds).value.double()
@@ -87,14 +87,14 @@ def log_p(algorithm: Algorithm, images: Tensor) -> Float[Tensor, "member image"]
 
 def frozen_steps(
     algorithm: Algorithm,
-) -> tuple[Float[Tensor, "step member"], list[Tensor], Float[Tensor, "step 1"] | None]:
+) -> tuple[Float[Tensor, "step seed"], list[Tensor], Float[Tensor, "step 1"] | None]:
     """Take steps by which no parameter moves.
 
     Returns
     -------
     tuple
         What each returned, the images that it was of, and what it ascended, a datapoint and in the
-        mean over members: None where it had several losses, which need not be of a bound.
+        mean over seeds: None where it had several losses, which need not be of a bound.
     """
     losses: list[list[float]] = []
     take = algorithm.adagrad_step

@@ -24,13 +24,13 @@ def about(store: Store, cell: Cell, whose: str) -> dict[str, Any]:
         "whose": whose,
         "folder": str(folder),
         "settings": changed(cell),
-        "members": [_member(store, cell, seed) for seed in store.seeds(cell)],
+        "members": [_record(store, cell, seed) for seed in store.seeds(cell)],
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
     }
 
 
-def _member(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
-    """How far a member was trained when its curve was written last, and its bounds there."""
+def _record(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
+    """How far a seed was trained when its curve was written last, and its bounds there."""
     curve = store.curve(cell, seed)
     last = {split: curve[curve["split"] == split] for split in SPLITS}
     return {
@@ -43,8 +43,8 @@ def _member(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
 
 
 def details(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
-    """The rest of what is known of a member."""
-    manifest, folder = store.manifest(cell, seed), store.member_folder(cell, seed)
+    """The rest of what is known of a seed."""
+    manifest, folder = store.manifest(cell, seed), store.seed_folder(cell, seed)
     snapshots = (path.stem for path in folder.glob("snapshots/*.ckpt"))
     rows = store.likelihoods(cell, seed).to_dict("records")
     return {

@@ -15,10 +15,10 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], terminal: Console)
     """Print a row for each run."""
     table = _table(("run", "trained", *SPLITS, "disk"), title)
     for row in rows:
-        done = [member for member in row["members"] if member["samples"] is not None]
-        end = max((member["samples"] for member in done), default=None)
-        furthest = [member for member in done if member["samples"] == end]
-        means = [_mean([member[split] for member in furthest]) for split in SPLITS]
+        done = [record for record in row["members"] if record["samples"] is not None]
+        end = max((record["samples"] for record in done), default=None)
+        furthest = [record for record in done if record["samples"] == end]
+        means = [_mean([record[split] for record in furthest]) for split in SPLITS]
         about = [" ".join(row["settings"])] if row["settings"] else []
         if len(done) < len(row["members"]):
             about.append(f"{len(row['members']) - len(done)} seeds are not finished")
@@ -44,44 +44,44 @@ def print_run(about: Mapping[str, Any], settings: Mapping[str, Any], terminal: C
     say(f"differs from the default by: {' '.join(about['settings']) or 'nothing'}", "", "settings")
     say(*(f"  {key}={typed(value)}" for key, value in settings.items()))
     table = _table(("seed", "samples", *SPLITS, "marks", "snapshots", "weights"), "\nSeeds")
-    for member in about["members"]:
-        far = member["samples"]
+    for record in about["members"]:
+        far = record["samples"]
         table.add_row(
-            str(member["seed"]), "not finished" if far is None else f"{far:,}",
-            *(_mean([member[split]]) for split in SPLITS), str(len(member["marks"])),
-            " ".join(map(short_number, member["snapshots"])) or "–",
-            "yes" if member["weights"] else "no",
+            str(record["seed"]), "not finished" if far is None else f"{far:,}",
+            *(_mean([record[split]]) for split in SPLITS), str(len(record["marks"])),
+            " ".join(map(short_number, record["snapshots"])) or "–",
+            "yes" if record["weights"] else "no",
         )  # fmt: skip
     terminal.print(table)
-    for member in about["members"]:
-        if member["diverged_at"] is not None:
-            say(f"Seed {member['seed']} diverged before {member['diverged_at']:,} samples.")
+    for record in about["members"]:
+        if record["diverged_at"] is not None:
+            say(f"Seed {record['seed']} diverged before {record['diverged_at']:,} samples.")
     _print_sessions(about["members"], terminal)
     _print_estimates(about["members"], terminal)
 
 
-def _print_sessions(members: Sequence[Mapping[str, Any]], terminal: Console) -> None:
+def _print_sessions(records: Sequence[Mapping[str, Any]], terminal: Console) -> None:
     table = _table(("seed", "from", "to", "commit", "by"), "\nSessions of training")
-    for member in members:
-        made = member["manifest"]
+    for record in records:
+        made = record["manifest"]
         before = {  # manifests of before there were sessions say what the last one was
             "from": None, "to": made.get("samples"), "git": made.get("git", {}),
             "torch": made.get("packages", {}).get("torch"), "device": made.get("device"),
         }  # fmt: skip
-        for one in member["sessions"] or ([before] if made else []):
+        for one in record["sessions"] or ([before] if made else []):
             commit = (one["git"].get("commit") or "unknown")[:9]
             edited = ", edited" if one["git"].get("dirty") else ""
             place = one.get("rounding", made.get("machine", {})).get("processor")
             how = ["compiled"] if one.get("compiled") else []
             by = ", ".join(map(str, (f"torch {one['torch']}", one["device"], place, *how)))
             span = ("–" if one[end] is None else f"{one[end]:,}" for end in ("from", "to"))
-            table.add_row(str(member["seed"]), *span, f"{commit}{edited}", by)
+            table.add_row(str(record["seed"]), *span, f"{commit}{edited}", by)
     if table.row_count:
         terminal.print(table)
 
 
-def _print_estimates(members: Sequence[Mapping[str, Any]], terminal: Console) -> None:
-    rows = [{**row, "seed": m["seed"]} for m in members for row in m["estimates"]]
+def _print_estimates(records: Sequence[Mapping[str, Any]], terminal: Console) -> None:
+    rows = [{**row, "seed": m["seed"]} for m in records for row in m["estimates"]]
     if not rows:
         return
     last = max(row["samples"] for row in rows)
@@ -112,12 +112,12 @@ def _table(columns: Sequence[str], title: str) -> Table:
     return table
 
 
-def _trained(members: Sequence[Mapping[str, Any]]) -> str:
-    far = sorted({member["samples"] for member in members})
+def _trained(records: Sequence[Mapping[str, Any]]) -> str:
+    far = sorted({record["samples"] for record in records})
     if not far:
         return "–"
     reach = "…".join(dict.fromkeys((short_number(far[0]), short_number(far[-1]))))
-    return f"{len(members)} × {reach}"
+    return f"{len(records)} × {reach}"
 
 
 def _mean(values: Sequence[float | None]) -> str:

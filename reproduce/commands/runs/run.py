@@ -55,8 +55,8 @@ def show_command(arguments: Sequence[str]) -> int:
     whose, store = next(_stores(results))
     cell = find_cell(store, given["run"])
     about = facts.about(store, cell, whose)
-    for member in about["members"]:
-        member |= facts.details(store, cell, member["seed"])
+    for record in about["members"]:
+        record |= facts.details(store, cell, record["seed"])
     if as_json:
         print(json.dumps({**about, "all_settings": facts.settings(cell)}, indent=2))
     else:

@@ -230,7 +230,7 @@ def finish(ablation: Study, diverged: Sequence[Divergence], terminal: Console) -
     curves = ablation.curves()
     if curves.empty:
         raise UserError(
-            "All members diverged; try smaller step sizes." if diverged else NOTHING_TO_DRAW
+            "All seeds diverged; try smaller step sizes." if diverged else NOTHING_TO_DRAW
         )
     about = ablation.settings.ablation
     tables = [markdown(curves)]

@@ -23,23 +23,23 @@ MEASURED = 0.2
 def bound_varies_little(evidence: Evidence) -> Iterator[Finding]:
     """Claim 4, for the plotted mean and for a single image.
 
-    A statement about each trained model, so every member must satisfy it, by more than what the
+    A statement about each trained model, so every seed must satisfy it, by more than what the
     measurement of a variance leaves open.
     """
     table = evidence.diagnostics
     if table.empty:
         return
     kinds = {"4a": "variance_plotted", "4b": "variance_single"}
-    for identity, members in by_place(table, [*PANEL, "algorithm", "id"]):
+    for identity, runs in by_place(table, [*PANEL, "algorithm", "id"]):
         dataset, n_latent, n_train, algorithm, name = identity
         for claim, column in kinds.items():
-            values = members[column].to_numpy(float)
-            # No interval over members: each has to satisfy the claim by itself.
+            values = runs[column].to_numpy(float)
+            # No interval over seeds: each has to satisfy the claim by itself.
             effect = replace(Effect.over_seeds(values), low=math.nan, high=math.nan)
             cell = f"{algorithm_name(algorithm)} ({name.rpartition('-')[2]})"
             where = f"{panel_name(dataset, n_latent, n_train)}, {cell}"
             place = Place(where, (algorithm,), dataset, int(n_latent), int(n_train))
-            samples = int(members["samples"].min())
+            samples = int(runs["samples"].min())
             judgement = _all_below(values, 1.0)
             if dataset not in PAPER_DATASETS:
                 judgement = Judgement("undecided", STAND_IN)
@@ -47,7 +47,7 @@ def bound_varies_little(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _all_below(values: NDArray[np.float64], limit: float) -> Judgement:
-    """Judge a variance that was measured of every member to about MEASURED of itself."""
+    """Judge a variance that was measured of every seed to about MEASURED of itself."""
     if (values * (1 + MEASURED) < limit).all():
         return Judgement("holds")
     if (values > limit * (1 + MEASURED)).any():

@@ -73,7 +73,7 @@ def known_models(unfinished: Unfinished, terminal: Console) -> list[dict[str, An
         ("a", f"linear-Gaussian, N_z = {n}", LinearGaussian.random(n, N_PIXELS, STD))
         for n in LATENTS
     ]
-    cases.append(("b", "x = z² + noise", Square(0.05, n_members=2)))
+    cases.append(("b", "x = z² + noise", Square(0.05, n_seeds=2)))
     for part, name, model in cases:
         target = model.target
         _, x = simulate(target, 50, (0, 1))

@@ -18,7 +18,7 @@ from reproduce.experiments.plan import Plan
 from reproduce.experiments.study import Outcome
 from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.random_streams import generator
-from reproduce.store.load import load_members, trains_encoder
+from reproduce.store.load import load_seeds, trains_encoder
 from reproduce.store.store import Store
 from reproduce.training.job import Job
 from reproduce.training.pool import Divergence
@@ -119,7 +119,7 @@ def unit_square(side: int) -> Float[Tensor, "point 2"]:
 
 @torch.no_grad()
 def decode(model: Autoencoder, z: Float[Tensor, "point latent"]) -> Float[Tensor, "point pixel"]:
-    """Return the mean of p(x|z) by the stack's first member."""
+    """Return the mean of p(x|z) by the stack's first seed."""
     return model.decoder.mean(z.unsqueeze(0))[0]
 
 
@@ -134,7 +134,7 @@ def _models(plan: Plan, terminal: Console) -> Iterator[tuple[Job, Autoencoder, I
         found += 1
         images = data.load(job.cell.dataset, job.data_dir, job.cell.reading)
         samples = int(store.manifest(job.cell, seed).get("samples", 0))
-        yield job, load_members(store, job.cell, [seed]), images, samples
+        yield job, load_seeds(store, job.cell, [seed]), images, samples
     if not found:
         raise UserError("None of the figure's models is trained; run it without train=false.")
 

@@ -34,7 +34,7 @@ from reproduce.models.autoencoder import Autoencoder
 from reproduce.models.bounds import BOUNDS, Bound, sgvb_b
 from reproduce.models.random_streams import generator
 from reproduce.store.cell import Cell
-from reproduce.store.load import load_members, trains_encoder
+from reproduce.store.load import load_seeds, trains_encoder
 from reproduce.store.store import RESTORED, is_export, stored
 
 N_POINTS = 1_000
@@ -49,21 +49,21 @@ ORDER = ["dataset", "algorithm", "n_train", "n_latent", "samples", "id", "seed"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Of a stack of members, on the first test images.
+    """Of a stack of seeds, on the first test images.
 
     Attributes
     ----------
     kl
-        KL(q(z|x) || p(z)) of each latent dimension, mean over images, (member, latent), in nats.
+        KL(q(z|x) || p(z)) of each latent dimension, mean over images, (seed, latent), in nats.
     active
-        Whether a dimension is active, (member, latent).
+        Whether a dimension is active, (seed, latent).
     variance_single
-        Variance over noise of one image's bound with L = 1, mean over images, (member,), nats².
+        Variance over noise of one image's bound with L = 1, mean over images, (seed,), nats².
     """
 
-    kl: Float[Tensor, "member latent"]
+    kl: Float[Tensor, "seed latent"]
     active: Tensor
-    variance_single: Float[Tensor, " member"]
+    variance_single: Float[Tensor, " seed"]
 
 
 @torch.no_grad()
@@ -75,12 +75,12 @@ def diagnose(
     bound: Bound = sgvb_b,
 ) -> Diagnosis:
     """Look at q(z|x) and at the noise of `bound` on images `x`; `seed` names the noise."""
-    stacked = x.expand(model.n_members, -1, -1)
+    stacked = x.expand(model.n_seeds, -1, -1)
     posterior = model.encoder(stacked)
     variance = posterior.log_variance.exp()
     kl = -0.5 * (1 + posterior.log_variance - posterior.mean.square() - variance)
     source = generator("cpu", seed, "diagnostics")
-    shape = (model.n_members, 1, len(x), model.n_latent)
+    shape = (model.n_seeds, 1, len(x), model.n_latent)
     bounds = torch.stack(
         [bound(model, stacked, torch.randn(shape, generator=source)) for _ in range(n_repeats)]
     )
@@ -92,7 +92,7 @@ def diagnose(
 def rows_of(
     cell: Cell, seeds: Sequence[int], samples: Sequence[int], images: ImageData, found: Diagnosis
 ) -> list[dict[str, Any]]:
-    """One row a member."""
+    """One row per seed."""
     plotted = min(len(images.test), EVALUATED_TRAINING_IMAGES)
     return [
         {
@@ -102,16 +102,16 @@ def rows_of(
             "n_train": cell.n_train,
             "algorithm": cell.algorithm,
             "seed": seed,
-            "samples": samples[member],
-            "kl": float(found.kl[member].sum()),
-            "active_units": int(found.active[member].sum()),
-            "collapsed": bool(found.kl[member].sum() < COLLAPSED),
-            "variance_single": float(found.variance_single[member]),
+            "samples": samples[index],
+            "kl": float(found.kl[index].sum()),
+            "active_units": int(found.active[index].sum()),
+            "collapsed": bool(found.kl[index].sum() < COLLAPSED),
+            "variance_single": float(found.variance_single[index]),
             # The images' noises are independent, so the variance of their mean is this.
-            "variance_plotted": float(found.variance_single[member]) / plotted,
+            "variance_plotted": float(found.variance_single[index]) / plotted,
             "n_plotted": plotted,
         }
-        for member, seed in enumerate(seeds)
+        for index, seed in enumerate(seeds)
     ]
 
 
@@ -123,10 +123,10 @@ def diagnose_store(
     Returns
     -------
     tuple
-        A row a member, and a row a member and latent dimension (the largest KL first).
+        One row per seed, and one per seed and latent dimension (the largest KL first).
     """
     store = stored(results)
-    members, dimensions = [], []
+    per_seed, dimensions = [], []
     names = sorted(path.parent.name for path in store.root.glob("*/cell.json"))
     for name in track(names, "diagnosing", console=terminal, transient=True):
         try:
@@ -136,7 +136,7 @@ def diagnose_store(
                 continue
             images = data.load(cell.dataset, data_dir, cell.reading)
             store.check_data(cell, seeds, images.checksum)
-            model = load_members(store, cell, seeds)
+            model = load_seeds(store, cell, seeds)
             x = images.test[:N_POINTS].float() * images.scale
             estimator = BOUNDS[cell.settings["algorithm"].get("estimator", "B")]
             found = diagnose(model, x, bound=estimator)
@@ -149,23 +149,23 @@ def diagnose_store(
             continue
         samples = [int(store.manifest(cell, seed).get("samples", 0)) for seed in seeds]
         rows = rows_of(cell, seeds, samples, images, found)
-        members += rows
+        per_seed += rows
         for row, kl in zip(rows, found.kl.sort(1, descending=True).values.tolist(), strict=True):
             place = {key: row[key] for key in list(row)[:7]}
             dimensions += [{**place, "rank": r + 1, "kl": value} for r, value in enumerate(kl)]
-    if not members:
+    if not per_seed:
         raise UserError(
             f"{store.root} holds no trained cell with an encoder; run `reproduce "
             "figure figure=figure1`."
         )
-    return pd.DataFrame(members).sort_values(ORDER, ignore_index=True), pd.DataFrame(dimensions)
+    return pd.DataFrame(per_seed).sort_values(ORDER, ignore_index=True), pd.DataFrame(dimensions)
 
 
-def markdown(members: pd.DataFrame) -> str:
-    """A row a cell: means over its members."""
+def markdown(per_seed: pd.DataFrame) -> str:
+    """One row per cell: means over its seeds."""
     rows = [["dataset", "N_z", "N_train", "algorithm", "cell", "samples", "KL", "active units",
              "variance, one image", "variance, plotted", "note"]]  # fmt: skip
-    for _, mine in members.groupby("id", sort=False):
+    for _, mine in per_seed.groupby("id", sort=False):
         first = mine.iloc[0]
         n_collapsed = int(mine["collapsed"].sum())
         note = f"collapsed: {n_collapsed} of {len(mine)}" if n_collapsed else ""
@@ -199,14 +199,14 @@ def main(arguments: Sequence[str]) -> int:
     given = cli.parsed(arguments, usage, results="results", data_dir=environment)
     results = Path(given["results"])
     terminal = cli.console()
-    members, dimensions = diagnose_store(results, given["data_dir"] or None, terminal)
+    per_seed, dimensions = diagnose_store(results, given["data_dir"] or None, terminal)
     folder = (RESTORED if is_export(results) else results) / "diagnostics"  # none is committed
-    table = markdown(members)
-    tables = {"diagnostics.csv": members, "kl.csv": dimensions, "table.md": table}
+    table = markdown(per_seed)
+    tables = {"diagnostics.csv": per_seed, "kl.csv": dimensions, "table.md": table}
     for name, content in tables.items():
         write_table(folder / name, content)
     latent.draw(dimensions, folder / "kl")
-    about = {"drawn": drawn(), "cells": json.loads(members.to_json(orient="records"))}
+    about = {"drawn": drawn(), "cells": json.loads(per_seed.to_json(orient="records"))}
     write_json(folder / "manifest.json", about)
     terminal.print(table, highlight=False)
     terminal.print(f"Written: {folder}", highlight=False)

@@ -45,7 +45,7 @@ COLUMNS = [*CURVE_COLUMNS, "n_points", "n_untrusted", "seconds"]
 
 @dataclass(frozen=True)
 class Task:
-    """One estimate the figure needs: a question about members of a job."""
+    """One estimate the figure needs: a question about seeds of a job."""
 
     job: Job
     question: Question
@@ -53,11 +53,11 @@ class Task:
 
     @property
     def store(self) -> Store:
-        """Where the members are."""
+        """Where the seeds are."""
         return Store(self.job.store)
 
     def unanswered(self) -> list[int]:
-        """Members without the estimate."""
+        """Seeds without the estimate."""
         return [
             seed
             for seed in self.job.seeds
@@ -186,7 +186,7 @@ def answer(tasks: Sequence[Task], plan: Plan, terminal: Console) -> list[dict[st
         terminal.print(
             f"{cell} seed {seed} has no snapshot at {marks} samples, so the figure lacks "
             f"{'this point' if len(lacking) == 1 else 'these points'}; where training went "
-            "further, delete the member's folder to train it again.",
+            "further, delete the seed's folder to train it again.",
             style="yellow",
         )
     return missing
@@ -211,7 +211,7 @@ def collect(tasks: Sequence[Task]) -> pd.DataFrame:
                     }
                 )
     if not rows:
-        raise UserError("There is no estimate to draw: no member has a snapshot.")
+        raise UserError("There is no estimate to draw: no seed has a snapshot.")
     return pd.DataFrame(rows)[COLUMNS]
 
 

@@ -133,7 +133,7 @@ class Stream:
         return replace(images, train=torch.from_numpy(train), test=torch.from_numpy(test))
 
     def initial_weights(self, model: Autoencoder) -> None:
-        """Fill every member of `model` with the run's initial weights.
+        """Fill every seed of `model` with the run's initial weights.
 
         AEVB drew encoder, then decoder; wake-sleep drew the decoder first, then the encoder, and
         then the decoder's numbers once more, which it did not use.
@@ -171,7 +171,7 @@ class Stream:
         return self.source.normal(0, self.run.std, size=shape)
 
     def iteration(self) -> dict[str, Tensor]:
-        """Draw one iteration's random numbers, as `Algorithm.one_step` takes them, for one member.
+        """Draw one iteration's random numbers, as `Algorithm.one_step` takes them, for one seed.
 
         Minibatches were drawn with replacement. The author's samples are columns.
         """
@@ -204,9 +204,9 @@ class LegacyBernoulli(BernoulliDecoder):
 
     def sample(
         self,
-        z: Float[Tensor, "member *batch latent"],
-        noise: Float[Tensor, "member *batch pixel"],
-    ) -> Float[Tensor, "member *batch pixel"]:
+        z: Float[Tensor, "seed *batch latent"],
+        noise: Float[Tensor, "seed *batch pixel"],
+    ) -> Float[Tensor, "seed *batch pixel"]:
         """Binary images from one uniform number per pixel; probabilities keep off 0 and 1."""
         p = 0.001 + 0.998 * self.mean(z)
         # `binomial` inverts the distribution of whichever outcome is the less likely.
@@ -215,7 +215,7 @@ class LegacyBernoulli(BernoulliDecoder):
 
 @torch.no_grad()
 def test_bound(algorithm: Algorithm, run: Run, hook: Sequence[Tensor]) -> float:
-    """Return the mean bound over the images of a hook, in nats, of the only member."""
+    """Return the mean bound over the images of a hook, in nats, of the only seed."""
     dtype = next(algorithm.parameters()).dtype
     x = algorithm.test_images[: run.n_test].to(dtype)[None] * run.scale
     values = [algorithm.bound(x, noise[None].to(dtype)).mean() for noise in hook]
@@ -239,7 +239,7 @@ def build(run: Run, stream: Stream, dtype: torch.dtype = torch.float32) -> Algor
 
 
 def single(drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what a stream drew for a stack of one member, in single precision."""
+    """Return what a stream drew for a stack of one seed, in single precision."""
     return {
         name: values[None] if name == "index" else values[None].float()
         for name, values in drawn.items()

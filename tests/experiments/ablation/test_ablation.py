@@ -128,7 +128,7 @@ def test_one_seed_has_no_range():
 
 @pytest.mark.slow
 def test_a_variant_without_a_point_is_named(tmp_path, capsys, monkeypatch):
-    """Such as one whose members all diverge before the first mark."""
+    """Such as one whose seeds all diverge before the first mark."""
     read = Store.curve
 
     def lost(self, cell, seed):

@@ -57,8 +57,8 @@ def test_the_manifest_names_code_cells_and_data(smoke):
     assert len(manifest["cells"]) == 4
     for cell in manifest["cells"]:
         assert (smoke / "runs" / cell["id"]).is_dir()
-        assert [member["seed"] for member in cell["members"]] == [0, 1]
-        assert all(len(member["data"]["sha256"]) == 64 for member in cell["members"])
+        assert [record["seed"] for record in cell["members"]] == [0, 1]
+        assert all(len(record["data"]["sha256"]) == 64 for record in cell["members"])
 
 
 def test_run_again_trains_nothing_and_draws_the_same(smoke, capsys):

@@ -249,7 +249,7 @@ def test_monte_carlo_em_at_both_sizes(mcem_small, mcem_large, competitive, behin
     ("variances", "verdict"),
     [([0.002], "holds"), ([0.5, 3.0], "does not hold"), ([0.5, 0.9], "undecided")],
 )
-def test_every_member_must_vary_by_less_than_one_square_nat(variances, verdict):
+def test_every_seed_must_vary_by_less_than_one_square_nat(variances, verdict):
     table = pd.DataFrame(
         {"id": "mnist-aevb-z10-n50000-12345678", "dataset": "mnist", "n_latent": 10,
          "n_train": 50_000, "algorithm": "aevb", "seed": range(len(variances)), "samples": 10**6,

@@ -100,8 +100,8 @@ def test_sizes_are_in_order_and_each_number_of_samples_has_a_panel(tmp_path):
             )
         )  # fmt: skip
         train(job, lambda kind, payload: None)
-    members, dimensions = diagnostics.diagnose_store(tmp_path, None, Console(quiet=True))
-    assert list(zip(members["n_latent"], members["samples"], strict=True)) == [
+    per_seed, dimensions = diagnostics.diagnose_store(tmp_path, None, Console(quiet=True))
+    assert list(zip(per_seed["n_latent"], per_seed["samples"], strict=True)) == [
         (2, 2_000), (2, 4_000), (10, 2_000)
     ]  # fmt: skip
     titles = [ax.get_title() for ax in latent.build(dimensions).axes if ax.axison]

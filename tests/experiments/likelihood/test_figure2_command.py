@@ -69,9 +69,9 @@ def test_the_manifest_says_how(small):
     assert manifest["missing_snapshots"] == []
     assert "MCEM at N_train = 200 has made 3 iterations" in manifest["remarks"]
     mcem = next(cell for cell in manifest["cells"] if "mcem" in cell["id"])
-    for member in mcem["members"]:
-        assert (member["chains"], member["iterations"]) == (200, 3)
-        assert member["samples"] == 15 * 200 * 3
+    for record in mcem["members"]:
+        assert (record["chains"], record["iterations"]) == (200, 3)
+        assert record["samples"] == 15 * 200 * 3
 
 
 def test_a_finished_figure_is_drawn_again_without_training_or_estimating(small, monkeypatch):
@@ -158,12 +158,12 @@ def test_another_estimator_needs_no_training(small, tmp_path):
 def test_a_missing_snapshot_is_named_and_the_rest_is_drawn(small, tmp_path, capsys):
     results = tmp_path / "results"
     shutil.copytree(small, results)
-    member = results / "runs" / run_id(results) / "seed-1"
-    (member / "snapshots" / "4000.ckpt").unlink()
-    (member / "likelihood.csv").unlink()
+    record = results / "runs" / run_id(results) / "seed-1"
+    (record / "snapshots" / "4000.ckpt").unlink()
+    (record / "likelihood.csv").unlink()
     assert figure.main([*SMALL, f"results={results}"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert f"{member.parent.name} seed 1 has no snapshot at 4,000 samples" in said
+    assert f"{record.parent.name} seed 1 has no snapshot at 4,000 samples" in said
     found = pd.read_csv(results / "figure2" / "smoke" / "estimates.csv")
     mine = found[(found["algorithm"] == "aevb") & (found["seed"] == 1)]
     assert set(mine["samples"]) == {8_000}
@@ -212,7 +212,7 @@ def test_the_estimate_command(small, capsys):
 
 
 class Interrupted:
-    """Stands for `evaluate.estimate`: interrupted at the n-th member, and counting them."""
+    """Stands for `evaluate.estimate`: interrupted at the n-th seed, and counting them."""
 
     def __init__(self, at=None):
         self.at, self.asked, self.estimate = at, [], evaluate.estimate
@@ -243,7 +243,7 @@ def test_an_interrupted_estimate_keeps_the_seeds_that_are_done(small, capsys, mo
 
 
 @pytest.mark.integration
-def test_an_interrupted_figure_keeps_the_members_that_are_estimated(small, tmp_path, monkeypatch):
+def test_an_interrupted_figure_keeps_the_seeds_that_are_estimated(small, tmp_path, monkeypatch):
     results = tmp_path / "results"
     shutil.copytree(small, results)
     for path in results.glob("runs/*/seed-*/likelihood.csv"):
@@ -261,7 +261,7 @@ def test_an_interrupted_figure_keeps_the_members_that_are_estimated(small, tmp_p
     pd.testing.assert_frame_equal(again, whole, check_exact=True)
 
 
-def test_the_estimate_command_at_a_snapshot_and_of_fewer_members(small, capsys):
+def test_the_estimate_command_at_a_snapshot_and_of_fewer_seeds(small, capsys):
     assert estimate.main(printed(small, f"run={run_id(small)}", "at=4000", "seeds=1")) == 0
     said = capsys.readouterr().out
     assert "after 4,000 samples" in said
@@ -288,7 +288,7 @@ def test_an_estimate_that_is_kept_is_not_made_again(small, tmp_path, monkeypatch
         ([], "Say which run: run=ID"),
         (["run={run}", "split=both"], "split cannot be 'both'; choose one of: train, test"),
         (["run={run}", "at=5"], "has no snapshot at 5 samples; choose one of: 4000, 8000"),
-        (["run={run}", "seeds=3"], "has 2 trained members, not 3"),
+        (["run={run}", "seeds=3"], "has 2 trained seeds, not 3"),
         (["run={run}", "n_points=0"], "n_points must be a whole number greater than zero"),
         (["run={run}", "estimator.n_samples=0"], "n_samples must be at least 25, not 0"),
         (["run={run}", "estimator.n_samples=many"], "n_samples must be a whole number"),

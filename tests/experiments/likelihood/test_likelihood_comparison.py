@@ -100,7 +100,7 @@ def test_another_estimator_alone_takes_the_main_ones_place():
     assert "quadrature" not in table
 
 
-def test_a_diverged_member_leaves_no_value():
+def test_a_diverged_seed_leaves_no_value():
     table = compare_likelihoods(ours((0, 1_000_000, "quadrature", np.nan)), PUBLISHED)
     assert table["n_seeds"].tolist() == [0]
     assert table["quadrature"].isna().all()

@@ -80,7 +80,7 @@ def notes(figure):
     ]
 
 
-def test_missing_and_diverged_members():
+def test_missing_and_diverged_seeds():
     frame = estimates([60_000_000], sizes=(1_000,))
     frame.loc[(frame["seed"] == 1) & (frame["algorithm"] == "aevb"), "value"] = np.nan
     frame.loc[frame["algorithm"] == "mcem", "value"] = -np.inf
