@@ -49,7 +49,10 @@ def load() -> float:
 def run_in_turn(
     programs: Mapping[str, Variant], repeats: int, seconds: float
 ) -> dict[str, list[Measurement]]:
-    """Run every program `repeats` times, each in a fresh process; all once before any again."""
+    """Run every program `repeats` times, each in a fresh process; all once before any again.
+
+    Those that take minutes run only once.
+    """
     terminal = Console(stderr=True)
     if load() > QUIET:
         terminal.print(
@@ -68,9 +71,12 @@ def run_in_turn(
     with Progress(
         *columns, console=terminal, speed_estimate_period=3600, transient=True
     ) as progress:
-        task = progress.add_task("", total=repeats * len(programs))
+        n_once = sum(program.once for program in programs.values())
+        task = progress.add_task("", total=repeats * (len(programs) - n_once) + n_once)
         for repeat in range(repeats):
             for name, program in programs.items():
+                if program.once and repeat:
+                    continue
                 progress.update(task, description=f"repeat {repeat + 1}/{repeats}: {name}")
                 runs[name].append(run(name, program, seconds))
                 progress.advance(task)

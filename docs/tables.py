@@ -30,6 +30,7 @@ PROGRAMS = {
     "ours_8": "this repository, 8 seeds (two processes of one thread)",
     "ours_1_compiled": "this repository, 1 seed, `compile=true` (one thread)",
     "ours_4_compiled": "**this repository, 4 seeds, `compile=true`** (two processes of one thread)",
+    "figure1": "the same as `make figure1` has it, 2 seeds to 1e6 with all that it does",
     "pytorch": "idiomatic PyTorch loop (two threads)",
     "pytorch_compiled": "the same, model and loss by `torch.compile` (two threads)",
     "lightning": "idiomatic Lightning (two threads)",
@@ -56,6 +57,8 @@ def speeds() -> str:
     bench = _json("bench.json")
     rows = [["program", "samples/s", "× Lightning", "of the ceiling", "peak memory"]]
     for name, title in PROGRAMS.items():
+        if name not in bench:
+            continue
         found = bench[name]
         rows.append(
             [title, f"{found['samples_per_second']:,.0f}", f"{found['over_lightning']:.2f}",
