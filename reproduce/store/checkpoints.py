@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_with
 from reproduce.common.lightning import CheckpointIO
-from reproduce.models.autoencoder import Autoencoder
 from reproduce.store.cell import Cell
 from reproduce.store.seed_state import seed_state, stack_states
 from reproduce.store.store import Store
@@ -94,19 +94,12 @@ def read_checkpoint(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
     return found
 
 
-def write_snapshots(
-    store: Store, cell: Cell, places: Mapping[int, int], samples: int, model: Autoencoder
+def write_snapshot(
+    store: Store, cell: Cell, seed: int, samples: int, model: Mapping[str, Tensor]
 ) -> None:
-    """Keep the weights of some seeds, {seed: place in the stack}, as they are after `samples`."""
-    for seed, index in places.items():
-        value = {
-            "format": FORMAT,
-            "cell": cell.as_dict(),
-            "seed": seed,
-            "samples": samples,
-            "model": seed_state(model.state_dict(), index),
-        }
-        _write(store.snapshot(cell, seed, samples), value)
+    """Keep one seed's weights as they are after `samples`, a state of the model's."""
+    about = {"format": FORMAT, "cell": cell.as_dict(), "seed": seed, "samples": samples}
+    _write(store.snapshot(cell, seed, samples), {**about, "model": dict(model)})
 
 
 def _write(path: Path, value: Any) -> None:
@@ -180,23 +173,25 @@ def _damage(path: Path) -> str | None:
     return f"wrong checksum of {part}" if part else None
 
 
-def _slice_optimizer(state: dict[str, Any], index: int) -> dict[str, Any]:
+def _slice_optimizer(state: dict[str, Any], place: int) -> dict[str, Any]:
     sliced = {
-        index: {
-            name: value if name in SHARED else value[index : index + 1].clone()
+        parameter: {
+            name: value if name in SHARED else value[place : place + 1].clone()
             for name, value in entry.items()
         }
-        for index, entry in state["state"].items()
+        for parameter, entry in state["state"].items()
     }
     return {"state": sliced, "param_groups": state["param_groups"]}
 
 
 def _stack_optimizers(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
     joined = {
-        index: {
-            name: value if name in SHARED else torch.cat([s["state"][index][name] for s in states])
+        parameter: {
+            name: value
+            if name in SHARED
+            else torch.cat([s["state"][parameter][name] for s in states])
             for name, value in entry.items()
         }
-        for index, entry in states[0]["state"].items()
+        for parameter, entry in states[0]["state"].items()
     }
     return {"state": joined, "param_groups": states[0]["param_groups"]}

@@ -5,8 +5,9 @@
 
 Exchanged are a seed's curve, manifest and estimates of log p(x), the cell's settings, and, where
 it is small, its checkpoint: a restored seed counts as done as far as its curve goes, and with its
-checkpoint it can be loaded and trained further. Without, training it further starts anew. A seed
-that is there already is left alone, unless what is exported goes further or has more files.
+checkpoint it can be loaded and trained further. Without, training it further starts anew. Of seed
+0 the final weights come along all the same, in half precision, so that the model can be loaded. A
+seed that is there already is left alone, unless what is exported goes further or has more files.
 """
 
 import shutil
@@ -22,12 +23,33 @@ FILES = ("checkpoint.ckpt", "likelihood.csv", "manifest.json", "curve.csv")
 """The curve, which means "done", comes last."""
 MOST_BYTES = 2_000_000
 """Larger files are left out."""
+WITH_WEIGHTS = 0
+"""The seed whose weights are exported, as a snapshot, where its checkpoint is too large."""
 _ARGUMENTS: dict[str, str | None] = {"folder": None, "results": "results"}
 
 
 def export(runs: Path, folder: Path) -> list[Path]:
     """Copy finished seeds from a store to `folder`; return their folders there."""
-    return _copy(runs, folder, replace=True)
+    copied = _copy(runs, folder, replace=True)
+    for there in copied:
+        if there.name == f"seed-{WITH_WEIGHTS}" and not (there / "checkpoint.ckpt").exists():
+            _keep_weights(Store(runs), Store(folder), there.parent.name)
+    return copied
+
+
+def _keep_weights(runs: Store, target: Store, name: str) -> None:
+    """Write the final weights of a cell in half precision, which moves a bound by some 0.01 nat."""
+    from reproduce.store.checkpoints import write_snapshot  # with torch, which takes seconds
+    from reproduce.store.load import weights_of
+
+    cell, seed = runs.cell(name), WITH_WEIGHTS
+    about = runs.manifest(cell, seed)
+    if runs.checkpoint(cell, seed).exists() and about.get("diverged_at") is None:
+        half = {
+            key: value.half() if value.is_floating_point() else value
+            for key, value in weights_of(runs, cell, seed).items()
+        }
+        write_snapshot(target, cell, seed, int(about["samples"]), half)
 
 
 def restore(folder: Path, runs: Path) -> list[Path]:
@@ -50,11 +72,16 @@ def _copy(source: Path, target: Path, *, replace: bool) -> list[Path]:
         further = not known or (replace and far[seed_folder] > _samples(there))
         if further:
             (there / "checkpoint.ckpt").unlink(missing_ok=True)  # of what did not go as far
+            if replace:
+                shutil.rmtree(there / "snapshots", ignore_errors=True)
             _put(seed_folder.parent / "cell.json", there.parent / "cell.json")
         for name in FILES:
             if further or (replace and _adds(seed_folder, there, name)):
                 _put(seed_folder / name, there / name)
         if further:
+            if not replace:  # an export's own snapshots, where a store's may be many
+                for file in seed_folder.glob("snapshots/*.ckpt"):
+                    _put(file, there / "snapshots" / file.name)
             copied.append(there)
     return copied
 

@@ -25,6 +25,8 @@ PREFIX = "model."
 def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     """Load the trained seeds of a cell as one stack, in ascending order.
 
+    Where no checkpoint is kept, as in an export, those that went furthest of the snapshots.
+
     Parameters
     ----------
     run
@@ -40,10 +42,12 @@ def load_model(run: str, results: str | Path = "results") -> Autoencoder:
     """
     store = stored(Path(results))
     cell = find_cell(store, run)
-    seeds = store.trained_seeds(cell)
-    if not seeds:
+    if seeds := store.trained_seeds(cell):
+        return load_seeds(store, cell, seeds)
+    kept = snapshots_of(store, cell)
+    if not kept:
         raise UserError(f"{store.folder(cell)} holds no trained weights; train it first.")
-    return load_seeds(store, cell, seeds)
+    return load_snapshots(store, cell, kept[max(kept)], max(kept))
 
 
 def trains_encoder(cell: Cell) -> bool:
@@ -52,10 +56,14 @@ def trains_encoder(cell: Cell) -> bool:
     return bool(getattr(algorithm, "trains_encoder", True))
 
 
+def weights_of(store: Store, cell: Cell, seed: int) -> dict[str, Any]:
+    """Return one seed's weights as they are in its checkpoint, a state of the model's."""
+    return _model_of(read_checkpoint(store, cell, seed)["state_dict"])
+
+
 def load_seeds(store: Store, cell: Cell, seeds: Sequence[int]) -> Autoencoder:
     """Load seeds as they are in their checkpoints, as one stack in the order of `seeds`."""
-    states = [read_checkpoint(store, cell, seed)["state_dict"] for seed in seeds]
-    return _filled(cell, [_model_of(state) for state in states])
+    return _filled(cell, [weights_of(store, cell, seed) for seed in seeds])
 
 
 def load_snapshots(store: Store, cell: Cell, seeds: Sequence[int], samples: int) -> Autoencoder:

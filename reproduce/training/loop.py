@@ -29,10 +29,10 @@ from reproduce.store.checkpoints import (
     SeedCheckpoints,
     read_checkpoint,
     remove_leftovers,
-    write_snapshots,
+    write_snapshot,
 )
 from reproduce.store.load import build_model
-from reproduce.store.seed_state import check_seed_axis
+from reproduce.store.seed_state import check_seed_axis, seed_state
 from reproduce.store.store import Store
 from reproduce.training.job import Job, Report
 from reproduce.training.tracking import seed_runs
@@ -278,12 +278,11 @@ class Recorder(pl.Callback):
         if samples in self.marks:
             self._record(trainer, algorithm, samples)
         if samples in self.snapshots:  # before the checkpoint, after which it would not be made
-            going = {
-                seed: index
-                for index, (seed, record) in enumerate(zip(self.seeds, self.records, strict=True))
-                if record.diverged_at is None
-            }
-            write_snapshots(self.store, self.job.cell, going, samples, algorithm.model)
+            weights = algorithm.model.state_dict()
+            for index, (seed, record) in enumerate(zip(self.seeds, self.records, strict=True)):
+                if record.diverged_at is None:
+                    own = seed_state(weights, index)
+                    write_snapshot(self.store, self.job.cell, seed, samples, own)
         none_left = all(record.diverged_at is not None for record in self.records)
         now = time.monotonic()
         ends = none_left or now > self.until

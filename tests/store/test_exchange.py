@@ -60,7 +60,7 @@ def test_large_weights_stay_behind_and_training_further_starts_anew(
 ):
     monkeypatch.setattr(exchange, "MOST_BYTES", 5_000)
     exchange.export(finished.store, tmp_path / "reference")
-    assert not list((tmp_path / "reference").rglob("*.ckpt"))
+    assert not list((tmp_path / "reference").rglob("checkpoint.ckpt"))
     there = job(tmp_path / "b", 30_000)
     exchange.restore(tmp_path / "reference", there.store)
     before = Store(there.store).curve(there.cell, 1)
@@ -69,18 +69,39 @@ def test_large_weights_stay_behind_and_training_further_starts_anew(
     assert after[after["samples"] <= 20_000].reset_index(drop=True).equals(before)
 
 
+def test_of_a_cell_too_large_seed_0_can_be_loaded_in_half_precision(
+    finished, tmp_path, monkeypatch
+):
+    exact = load_model(finished.cell.id, tmp_path / "a").state_dict()
+    monkeypatch.setattr(exchange, "MOST_BYTES", 10_000)
+    folder = tmp_path / "reference"
+    exchange.export(finished.store, folder)
+    (file,) = folder.rglob("*.ckpt")
+    assert file.relative_to(folder) == Path(finished.cell.id, "seed-0", "snapshots", "20000.ckpt")
+    exchange.restore(folder, tmp_path / "b" / "runs")
+    for there in (folder, tmp_path / "b"):
+        found = load_model(finished.cell.id, there)
+        for name, value in found.state_dict().items():
+            assert value.dtype == torch.float32
+            assert torch.equal(value, exact[name][:1].half().float())
+    # And they do not outlive what they belong to.
+    train(job(tmp_path / "a", 30_000), lambda *_: None)
+    exchange.export(finished.store, folder)
+    assert [path.name for path in folder.rglob("*.ckpt")] == ["30000.ckpt"]
+
+
 def test_weights_are_added_to_what_was_exported_without(finished, tmp_path, monkeypatch):
     folder = tmp_path / "reference"
     with monkeypatch.context() as small:
         small.setattr(exchange, "MOST_BYTES", 5_000)
         exchange.export(finished.store, folder)
     exchange.export(finished.store, folder)
-    assert len(list(folder.rglob("*.ckpt"))) == 2
+    assert len(list(folder.rglob("checkpoint.ckpt"))) == 2
     # And do not outlive what they belong to.
     train(job(tmp_path / "a", 30_000), lambda *_: None)
     monkeypatch.setattr(exchange, "MOST_BYTES", 5_000)
     assert len(exchange.export(finished.store, folder)) == 2
-    assert not list(folder.rglob("*.ckpt"))
+    assert not list(folder.rglob("checkpoint.ckpt"))
 
 
 def test_nothing_that_goes_further_is_overwritten(finished, tmp_path):

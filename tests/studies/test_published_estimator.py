@@ -7,7 +7,7 @@ import pytest
 
 from reproduce import config
 from reproduce.analysis.published import load_published
-from reproduce.store.checkpoints import write_snapshots
+from reproduce.store.checkpoints import write_snapshot
 from reproduce.store.load import build_model
 from reproduce.store.store import Store
 from studies.published_estimator import __main__ as published_estimator
@@ -60,8 +60,7 @@ def test_only_models_of_the_figures_width_are_compared(tmp_path):
         store.write_cell(cell)
         folder = store.seed_folder(cell, 0)
         folder.mkdir(parents=True)
-        weights = build_model(cell, 784, 1)
-        write_snapshots(store, cell, {0: 0}, 1_000, weights)
+        write_snapshot(store, cell, 0, 1_000, build_model(cell, 784, 1).state_dict())
     found = published_estimator.cells_of(store, load_published("figure3"))
     assert [cell.settings["model"]["n_hidden"] for cell, _, _ in found] == [100]
 
@@ -135,8 +134,7 @@ def test_estimates_are_made_once(tmp_path, monkeypatch, capsys):
     def run(samples, seeds, *options):
         for seed in seeds:
             store.seed_folder(cell, seed).mkdir(parents=True, exist_ok=True)
-        write_snapshots(store, cell, {seed: i for i, seed in enumerate(seeds)}, samples,
-                        build_model(cell, 784, len(seeds)))  # fmt: skip
+            write_snapshot(store, cell, seed, samples, build_model(cell, 784, 1).state_dict())
         command = [str(tmp_path), "--output", str(tmp_path / "out"), *options]
         assert published_estimator.main(command) == 0
         return pd.read_csv(tmp_path / "out" / "estimates.csv")
