@@ -107,14 +107,8 @@ def test_fewer_samples_and_seeds_show_only_those(smoke, capsys):
 
 
 def command(results, *arguments):
-    return [
-        sys.executable,
-        "-m",
-        "reproduce.experiments.figure",
-        *SMALL,
-        f"results={results}",
-        *arguments,
-    ]
+    verb = [sys.executable, "-m", "reproduce", "figure"]
+    return [*verb, *SMALL, f"results={results}", *arguments]
 
 
 @pytest.mark.slow
