@@ -135,5 +135,5 @@ def restore_command(arguments: Sequence[str]) -> int:
 def _named(copied: list[Path]) -> int:
     for seed_folder in copied:
         print(seed_folder)
-    print(f"{len(copied)} seeds copied.")
+    print("1 seed copied." if len(copied) == 1 else f"{len(copied)} seeds copied.")
     return 0
