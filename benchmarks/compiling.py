@@ -1,14 +1,14 @@
 """From how many samples compiled steps pay: `python -m benchmarks.compiling`.
 
 CPU seconds of one core, so that what else runs matters little: of a million samples of one seed,
-plain and compiled, and of compiling them.
+plain and compiled, of the evaluations on the way there, and of compiling.
 """
 
 import os
 
 from reproduce import config, data
 from reproduce.algorithms.base import Algorithm
-from reproduce.algorithms.schedule import BLOCK_STEPS
+from reproduce.algorithms.schedule import BLOCK_STEPS, marks
 from reproduce.common.machine import prepare
 from reproduce.common.markdown import aligned
 from reproduce.training.loop import build
@@ -50,12 +50,16 @@ def row(dataset: str, n_latent: int, algorithm: str) -> list[str]:
     plain, compiled = (build(job.cell, images, (0,)).without_trainer() for _ in range(2))
     compiled.compile_steps(job.threads)
     (_, slow), (once, fast) = measure(plain), measure(compiled)
+    begun = cpu_seconds()
+    plain.points()
+    evaluating = (cpu_seconds() - begun) * len(marks(10**6, plain.block_samples))
     pays = f"{once / (slow - fast):.1f}e6" if slow > fast else "never"
     return [f"{dataset} N_z = {n_latent}, {algorithm}", f"{slow:.0f}", f"{fast:.0f}",
-            f"{once:.0f}", pays]  # fmt: skip
+            f"{evaluating:.0f}", f"{once:.0f}", pays]  # fmt: skip
 
 
 if __name__ == "__main__":
     prepare(threads=1)
-    head = ["cell", "1e6 samples, plain", "compiled", "compiling, once", "pays from"]
-    print(aligned([head, *(row(*cell) for cell in CELLS)], right=range(1, 5)))
+    head = ["cell", "1e6 samples, plain", "compiled", "evaluating", "compiling, once",
+            "pays from"]  # fmt: skip
+    print(aligned([head, *(row(*cell) for cell in CELLS)], right=range(1, 6)))

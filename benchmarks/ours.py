@@ -117,6 +117,7 @@ def _measure_here(
                 f"model.n_hidden={N_HIDDEN}",
                 f"model.n_latent={N_LATENT}",
                 f"seeds={seeds}",
+                "compile=false",  # unless overridden
                 *overrides,
             ]
         )

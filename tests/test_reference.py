@@ -192,7 +192,7 @@ def each_page(test):
 def test_tables_and_numbers_between_markers_are_generated(page):
     text = page.read_text(encoding="utf-8")
     assert text.count("<!-- ") == 2 * len(generated.MARKED.findall(text))
-    assert generated.filled(text) == text, "python docs/tables.py writes them"
+    assert generated.filled(text) == text, "python -m docs.tables writes them"
 
 
 def test_every_generated_value_stands_somewhere_and_replaces_another():

@@ -8,10 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import bench, command, whole
+from benchmarks import bench, command, ours, whole
 from benchmarks.peers.workload import Clock, Measurement, grey_levels, images
 from benchmarks.summary import judge, sentences, summarise
 from benchmarks.variants import VARIANTS, Variant, run
+from reproduce.algorithms.base import Algorithm
 from reproduce.common.errors import UserError
 
 SPEEDS = {
@@ -97,11 +98,21 @@ def test_only_variants_whose_packages_are_there_run(monkeypatch, tmp_path, capsy
 
 
 @pytest.mark.integration
-def test_a_whole_run_counts_both_seeds_samples():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_steps_are_compiled_only_where_the_variant_says_so(monkeypatch, compiled):
+    asked = []
+    monkeypatch.setattr(Algorithm, "compile_steps", lambda self: asked.append(self))
+    overrides = ["compile=true"] if compiled else []
+    assert ours.measure(0.01, 1, 1, 1_000, overrides).samples_per_second > 0
+    assert len(asked) == compiled
+
+
+@pytest.mark.integration
+def test_a_whole_run_counts_the_samples_of_two_cells_and_two_seeds():
     started = time.perf_counter()
     found = whole.measure(1.0, 2, samples=3_000)
     elapsed = time.perf_counter() - started
-    assert 6_000 / elapsed <= found.samples_per_second < 3 * 6_000 / elapsed
+    assert 12_000 / elapsed <= found.samples_per_second < 1.5 * 12_000 / elapsed
 
 
 @pytest.mark.integration
