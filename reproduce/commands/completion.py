@@ -11,14 +11,19 @@ from collections.abc import Sequence
 from reproduce.common.errors import UserError
 from reproduce.config.overrides import groups
 
-FIRST = {"bash": "", "zsh": "autoload -Uz bashcompinit && bashcompinit\n"}
+FIRST = {
+    "bash": "",
+    "zsh": """(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+autoload -Uz bashcompinit && bashcompinit
+""",
+}
 SCRIPT = r"""_reproduce_runs() {
     local results=results
     case "$1" in *" results="*" "*) results="${1##* results=}"; results="${results%% *}";; esac
     (cd "$results/runs" 2>/dev/null || cd "$results" && ls -d -- *-z[0-9]*) 2>/dev/null
 }
 _reproduce() {
-    local line="${COMP_LINE:0:COMP_POINT}" prefix="" words=""
+    local line="${COMP_LINE:0:$COMP_POINT}" prefix="" words=""
     local word="${line##* }"
     local key="${word%%=*}"
     if [ "${line% *}" = "${line%% *}" ]; then

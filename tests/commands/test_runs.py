@@ -150,22 +150,28 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("breaks", "prefix"), [("=", False), ("", True)])
-def test_a_shell_completes_verbs_choices_and_ids(tmp_path, capsys, breaks, prefix):
+@pytest.mark.parametrize(("shell", "breaks"), [("bash", "="), ("bash", ""), ("zsh", "")])
+def test_a_shell_completes_verbs_choices_and_ids(tmp_path, capsys, shell, breaks):
     """Also where it does not break words at the equals sign, as zsh does not."""
+    if not shutil.which(shell):
+        pytest.skip(f"needs {shell}")
     (tmp_path / "results" / "runs" / "digits-aevb-z2").mkdir(parents=True)
     (tmp_path / "other" / "mnist-aevb-z3").mkdir(parents=True)
-    script = printed(capsys, completion.main, "bash")
-    assert printed(capsys, completion.main, "zsh").endswith(script)
+    script = printed(capsys, completion.main, shell)
     ask = 'COMP_POINT=${#COMP_LINE}; _reproduce 2>/dev/null; printf "%s\\n" "${COMPREPLY[@]}"'
+    plain = {"bash": ["--norc", "-c"], "zsh": ["-f", "-c"]}[shell]
     for line, expected in CASES.items():
         done = subprocess.run(
-            ["bash", "-c", f"{script}\nCOMP_WORDBREAKS='{breaks}'\nCOMP_LINE='{line}'\n{ask}"],
-            capture_output=True, text=True, check=True, env={**os.environ, "BASH_ENV": ""},
+            [shell, *plain, f"{script}\nCOMP_WORDBREAKS='{breaks}'\nCOMP_LINE='{line}'\n{ask}"],
+            capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)},
         )  # fmt: skip
-        key, equals, _ = line.split()[-1].partition("=")
-        before = f"{key}=" if prefix and equals else ""
-        assert set(done.stdout.split()) == {f"{before}{word}" for word in expected}
+        last = line.split()[-1]
+        key, equals, _ = last.partition("=")
+        before = "" if breaks or not equals else f"{key}="
+        found = set(done.stdout.split())
+        if shell == "zsh":  # which itself leaves out, later, what does not begin so
+            found = {word for word in found if word.startswith(last)}
+        assert found == {f"{before}{word}" for word in expected}
 
 
 def test_completion_asks_for_a_shell_it_knows():
