@@ -38,7 +38,11 @@ def export(runs: Path, folder: Path) -> list[Path]:
 
 
 def _keep_weights(runs: Store, target: Store, name: str) -> None:
-    """Write the final weights of a cell in half precision, which moves a bound by some 0.01 nat."""
+    """Write the final weights of a cell in half precision.
+
+    For AEVB on Frey Face with N_z = 10 that moved the mean test bound by 0.05 nat, single images'
+    by up to 1.7.
+    """
     from reproduce.store.checkpoints import write_snapshot  # with torch, which takes seconds
     from reproduce.store.load import weights_of
 
