@@ -5,7 +5,6 @@ What a user can get wrong is found here, before anything is trained or written.
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,10 @@ from reproduce.common.checks import one_of
 from reproduce.common.errors import UserError
 from reproduce.common.names import ALGORITHM_NAMES, DATASET_NAMES
 from reproduce.config.overrides import CONF as CONF
-from reproduce.config.overrides import check_overrides, compose_unchecked
+from reproduce.config.overrides import compose_config as compose_config
 from reproduce.config.schema import checked, setting
 from reproduce.store.cell import Cell
 from reproduce.training.job import Job
-
-
-def compose_config(overrides: Sequence[str], primary: str = "train") -> DictConfig:
-    """Compose conf/<primary>.yaml, a verb's file, with `overrides`, outside of an application."""
-    check_overrides(overrides, primary=primary)
-    return compose_unchecked(overrides, primary)
 
 
 def cell_from(config: DictConfig) -> Cell:

@@ -5,16 +5,19 @@ import inspect
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType
 from hydra.errors import HydraException
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from reproduce.common import plugins
 from reproduce.common.checks import folder_name, quoted, shown
@@ -32,6 +35,8 @@ LABELS = (
 PLACES = ("results", "data.dir", "tracking.folder")
 TYPED = (*PLACES, "tracking.project", "run")
 """Places and names: each is taken as it is typed, never as a number, and never swept."""
+SETS = (OverrideType.CHANGE, OverrideType.FORCE_ADD)
+"""What an override is that does nothing but set a value."""
 
 
 def as_typed(overrides: Sequence[str]) -> list[str]:
@@ -57,10 +62,29 @@ def _typed(override: str) -> str:
     return f"{name}={quoted(os.path.expanduser(value) if key in PLACES else value)}"
 
 
+def compose_config(overrides: Sequence[str], primary: str = "train") -> DictConfig:
+    """Compose conf/<primary>.yaml, a verb's file, with `overrides`, outside of an application.
+
+    Hydra composes each choice of files once, which takes most of a second, and values are set on
+    a copy. What does more than set a value is left to Hydra.
+    """
+    chosen, values = check_overrides(overrides, primary=primary)
+    if all(one.type in SETS and _is_own(one) for one in values):
+        composed = deepcopy(_composed(chosen, primary))
+        with suppress(OmegaConfBaseException):  # Hydra has a better sentence
+            for one in values:
+                adds = one.is_force_add()
+                OmegaConf.update(composed, one.key_or_group, one.value(), force_add=adds)
+            return composed
+    return compose_unchecked(overrides, primary)
+
+
 def check_overrides(
     overrides: Sequence[str], *, sweep: bool = False, primary: str = "train"
-) -> None:
+) -> tuple[tuple[str, ...], list[Override]]:
     """Refuse overrides that do not parse, or name no setting or no file of conf/.
+
+    Returns those that choose files, and the others.
 
     Hydra refuses most of them too, but in several lines and without the nearest names; and it
     would accept `+modle.n_latent=3`, which nothing reads.
@@ -77,12 +101,18 @@ def check_overrides(
     parsed = [_parse(text, sweep) for text in as_typed(overrides)]
     if not sweep and "hydra.mode=MULTIRUN" not in overrides:
         _refuse_launchers(parsed)
-    own = [one for one in parsed if not one.is_hydra_override() and one.package is None]
-    chosen = [_choice(one, primary) for one in own if one.key_or_group in groups()]
-    settings = _settings(tuple(text for text in chosen if text), primary)
+    own = [one for one in parsed if _is_own(one)]
+    choices = [_choice(one, primary) for one in own if one.key_or_group in groups()]
+    chosen = tuple(text for text in choices if text)
+    settings = _settings(chosen, primary)
     for one in own:
         if one.key_or_group not in groups():
             _check_key(one, settings, primary)
+    return chosen, [one for one in parsed if not _is_own(one) or one.key_or_group not in groups()]
+
+
+def _is_own(one: Override) -> bool:
+    return not one.is_hydra_override() and one.package is None
 
 
 def _refuse_launchers(parsed: Sequence[Override]) -> None:
@@ -135,9 +165,14 @@ def groups() -> dict[str, list[str]]:
 
 
 @cache
+def _composed(chosen: tuple[str, ...], primary: str) -> DictConfig:
+    return compose_unchecked(chosen, primary)
+
+
+@cache
 def _settings(chosen: tuple[str, ...], primary: str) -> dict[str, Any]:
     """All settings there are with the files `chosen`, sections among them, by dotted name."""
-    plain = OmegaConf.to_container(compose_unchecked(chosen, primary), resolve=False)
+    plain = OmegaConf.to_container(_composed(chosen, primary), resolve=False)
     assert isinstance(plain, dict)
     return dict(flat(plain))
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from reproduce import config, data
 from reproduce.common import cli
 from reproduce.common.errors import UserError
-from reproduce.config.overrides import as_typed, check_overrides, groups
+from reproduce.config.overrides import as_typed, check_overrides, compose_unchecked, groups
 from reproduce.experiments import plan as plans
 from reproduce.experiments.plan import make_plan, marks_of
 from reproduce.sweeps import multirun
@@ -305,6 +306,26 @@ def test_places_and_names_are_taken_as_they_are_typed(name):
     assert as_typed(as_typed(given)) == as_typed(given)
     (job_of_a_sweep,) = multirun.expand(as_typed(given))
     assert str(config.results_folder(config.compose_config(job_of_a_sweep))) == name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["data=mnist", "algorithm=mcem", "model.n_latent=2", "samples=1e5", "seeds=2"],
+        ["model.n_latent=2", "model/decoder=gaussian", "budget=smoke", "model.n_latent=3"],
+        ["algorithm=wake_sleep", "algorithm=aevb", "model.n_hidden=[30,20]"],
+        ["+algorithm.clip_dreams=true", "algorithm=wake_sleep", "++algorithm.warmup_steps=3"],
+        ["budget.samples={others: 5}", "results=a b", "tracking=online", "data.dir=null"],
+        ["figure.algorithms.0=mcem", "figure.budgets.smoke.panels=[{data: digits, n_latent: 2}]"],
+        ["figure=figure2", "figure.algorithms=[aevb]", "model.n_latent=${seeds}"],
+    ],
+)
+def test_values_are_set_as_hydra_sets_them(given):
+    whole = compose_unchecked(given, "figure")
+    assert config.compose_config(given, "figure") == whole
+    again = config.compose_config(given, "figure")  # what was set once is not there twice
+    assert OmegaConf.to_yaml(again, resolve=True) == OmegaConf.to_yaml(whole, resolve=True)
 
 
 def test_a_folder_of_data_is_a_place_or_none():
