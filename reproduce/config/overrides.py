@@ -66,10 +66,11 @@ def compose_config(overrides: Sequence[str], primary: str = "train") -> DictConf
     """Compose conf/<primary>.yaml, a verb's file, with `overrides`, outside of an application.
 
     Hydra composes each choice of files once, which takes most of a second, and values are set on
-    a copy. What does more than set a value is left to Hydra.
+    a copy. What does more than set a value is left to Hydra, and so are the user's own files, which
+    may change meanwhile.
     """
     chosen, values = check_overrides(overrides, primary=primary)
-    if all(one.type in SETS and _is_own(one) for one in values):
+    if all(one.type in SETS and _is_own(one) for one in values) and not plugins.folders():
         composed = deepcopy(_composed(chosen, primary))
         with suppress(OmegaConfBaseException):  # Hydra has a better sentence
             for one in values:
