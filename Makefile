@@ -109,7 +109,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 test: $(INSTALLED) ## Run the fast tests; needs no network
 	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
-test-more: $(INSTALLED) ## Run the tests that start processes, compile or draw
+test-more: $(INSTALLED) ## Run the tests that start processes, compile, draw or sample
 	$(PY) -m pytest $(PARALLEL) -m integration $(ARGS)
 
 test-all: $(INSTALLED) ## Run all tests, with shapes checked at every call; with DATA_DIR=... also those on the real data

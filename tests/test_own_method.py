@@ -75,6 +75,7 @@ def test_with_one_sample_it_is_aevb(iwae, images, monkeypatch):
     torch.testing.assert_close(parameters(one.model), parameters(other.model))
 
 
+@pytest.mark.integration
 def test_it_appears_in_figure_comparison_and_claims(iwae, tmp_path, capsys):
     own = ["figure=figure1", "budget=smoke", "samples=25000", "figure.algorithms=[aevb,iwae]"]
     assert figure.main([*own, "workers=1", f"results={tmp_path}", "seeds=2"]) == 0

@@ -77,6 +77,7 @@ def test_everything_that_reads_models_reads_it(change, tmp_path, capsys):
     assert (tmp_path / "manifolds" / "smoke" / "manifolds.png").exists()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("change", [DEEP, OWN])
 def test_it_continues_to_the_last_bit_and_its_seeds_do_not_depend_on_each_other(change, tmp_path):
     for samples in (20_000, 30_000):

@@ -59,6 +59,7 @@ def in_jax(model):
     }  # fmt: skip
 
 
+@pytest.mark.integration
 def test_jax_trains_as_pytorch_does(trained):
     jax = pytest.importorskip("jax")
     from benchmarks.peers import jax_scan
@@ -80,6 +81,7 @@ def test_jax_trains_as_pytorch_does(trained):
             assert abs(value - expected[layer][name]).max() < 5e-4, (layer, name)
 
 
+@pytest.mark.integration
 def test_jax_models_trained_together_are_those_trained_alone(monkeypatch):
     jax = pytest.importorskip("jax")
     from benchmarks.peers import jax_scan

@@ -114,6 +114,11 @@ WRONG = {
 }
 
 
+def tier(title):
+    """Marks of a check that trains for some seconds."""
+    return [pytest.mark.integration] if title in ("bound", "samples") else []
+
+
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """Put a method's source where METHODS finds it; return it as a subject."""
@@ -144,7 +149,7 @@ def subject(name):
 @pytest.mark.parametrize(
     ("title", "what"),
     [
-        pytest.param(title, what, marks=[pytest.mark.slow] if number else [])
+        pytest.param(title, what, marks=[pytest.mark.slow] if number else tier(title))
         for title, cases in WRONG.items()
         for number, what in enumerate(cases)
     ],
@@ -159,7 +164,9 @@ def test_a_method_that_is_wrong_is_found_by_the_check_that_is_for_it(title, what
         assert CHECKS["shapes"](its).verdict == "right"
 
 
-@pytest.mark.parametrize("title", [title for title in CHECKS if title != "compiled"])
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=tier(title)) for title in CHECKS if title != "compiled"]
+)
 @pytest.mark.parametrize(
     "name",
     [

@@ -66,6 +66,7 @@ def test_a_list_says_of_each_run_whose_it_is_and_how_far_it_came(trained, capsys
     assert exported.startswith("Exported")
 
 
+@pytest.mark.integration
 def test_settings_are_told_as_train_takes_them(capsys):
     """What is printed of committed runs composes to the same cells, by their ids."""
     found = json.loads(printed(capsys, runs.list_command, f"results={COMMITTED}", "json=true"))

@@ -104,6 +104,7 @@ def test_weighted_samples_have_the_mean_of_the_posterior(rws):
     assert ((samples.mean(1) - exact).abs() > 5 * stderr).any()  # without weights it is another
 
 
+@pytest.mark.integration
 def test_it_trains_by_its_name_and_gets_better(tmp_path):
     done = reproduce("train", "algorithm=rws", "data=digits", "samples=30000", "seeds=1",
                      "tracking=off", "workers=1", f"results={tmp_path}")  # fmt: skip

@@ -15,6 +15,7 @@ from reproduce.samplers.hmc import hmc_step
 QUICK = {"n_temperatures": 200, "n_chains": 16}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("n_latent", "tolerance"), [(1, 0.05), (3, 0.08)])
 def test_linear_gaussian(n_latent, tolerance):
     model = LinearGaussian.random(n_latent, 64, 0.25)
@@ -37,6 +38,7 @@ def test_too_few_temperatures_are_told_by_the_spread_of_the_weights(n_latent):
     assert not (missed & found.trusted).any()
 
 
+@pytest.mark.integration
 def test_chains_of_all_seeds_are_bounded(monkeypatch):
     """Smaller batches of datapoints for more chains, with the right answers."""
     model = LinearGaussian.random(1, 64, 0.25, seeds=(0, 1))
@@ -54,6 +56,7 @@ def test_chains_of_all_seeds_are_bounded(monkeypatch):
     assert (found.value - model.exact(x)).abs().max() < 0.5
 
 
+@pytest.mark.integration
 def test_two_modes():
     model = Square(0.05)
     x = draw(model, 30, 1)
@@ -76,6 +79,7 @@ def test_bounds_from_below_and_above():
         assert float(distance.mean()) > 3 * float(stderr)
 
 
+@pytest.mark.integration
 def test_more_temperatures_close_the_gap():
     model, told = LinearGaussian.random(3, 64, 0.25), []
     loose, tight = (
@@ -97,6 +101,7 @@ def test_decoders_against_brute_force(decoder):
     assert (error < 5 * found.stderr + 0.02).all()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("n_temperatures", [2, 6])
 def test_inverse_weights_of_the_way_back_average_to_one_over_p(n_temperatures, monkeypatch):
     """Exactly, however few temperatures: E[1 / w] = 1 / p(x), from exact samples of p(z|x)."""

@@ -37,6 +37,7 @@ def test_few_dimensions(n_latent):
     assert found.trusted.float().mean() > 0.8
 
 
+@pytest.mark.integration
 def test_its_bias_grows_with_the_dimension():
     """Upwards, as theory says of a density fitted to 50 samples."""
     means = [float(errors(n)[0].mean()) for n in (3, 10, 20)]

@@ -63,6 +63,7 @@ def test_a_chain_that_has_not_moved_gets_the_next_density():
         right_layout(z, log_joint)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("step_sizes", "least", "most"), [("individual", -0.4, 0.4), ("global", -1.2, -0.3)]
 )

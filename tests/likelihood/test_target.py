@@ -41,6 +41,7 @@ def own(found):
     return found.diagnostics.get("laid_out_right", found.value)
 
 
+@pytest.mark.integration
 @each_estimator
 def test_an_images_estimate_does_not_depend_on_the_others(estimator, monkeypatch):
     """One image, all of them in other batches, and the list reversed give the same values."""

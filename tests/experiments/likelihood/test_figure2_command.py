@@ -20,6 +20,7 @@ SMALL = [
     "figure.budgets.smoke.panels=[{data:digits,n_latent:2,n_train:200,n_hidden:20,samples:8000}]",
     "figure.budgets.smoke.mark_every=4000", "figure.budgets.smoke.n_points=20",
     "figure.algorithms=[aevb,mcem]", "figure.budgets.smoke.beside_at=[8000]",
+    "figure.beside=importance",
     "estimator.log2_grid=12",
 ]  # fmt: skip
 
@@ -54,7 +55,7 @@ def test_what_is_written(small):
     for (algorithm, _, _), group in main.groupby(["algorithm", "seed", "split"]):
         marks = [6_000, 9_000] if algorithm == "mcem" else [4_000, 8_000]
         assert list(group["samples"]) == marks
-    beside = found[found["estimator"] == "hmc_kde"]
+    beside = found[found["estimator"] == "importance"]
     assert set(beside["samples"]) == {8_000, 9_000}
     assert (found["n_points"] == 20).all()
     assert found["value"].between(-60, -20).all()
@@ -147,7 +148,7 @@ def test_another_estimator_needs_no_training(small, tmp_path):
     shutil.copytree(small, results)
     weights = {p: p.stat().st_mtime_ns for p in results.glob("runs/*/*/checkpoint.ckpt")}
     arguments = [o for o in SMALL if not o.startswith("estimator")]
-    more = ["estimator=importance", "estimator.n_samples=50", "figure.beside=null"]
+    more = ["estimator=importance", "estimator.proposal=prior", "figure.beside=null"]
     assert figure.main([*arguments, *more, f"results={results}"]) == 0
     found = pd.read_csv(results / "figure2" / "smoke" / "estimates.csv")
     assert set(found["estimator"]) == {"importance"}
