@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reproduce import data
 from reproduce.algorithms.base import EVALUATED_TRAINING_IMAGES
-from reproduce.common import cli
+from reproduce.common import cli, identity
 from reproduce.common.errors import UserError
 from reproduce.common.files import write_json
 from reproduce.common.markdown import aligned
@@ -138,8 +138,8 @@ def diagnose_store(
             store.check_data(cell, seeds, images.checksum)
             model = load_seeds(store, cell, seeds)
             x = images.test[:N_POINTS].float() * images.scale
-            estimator = BOUNDS[cell.settings["algorithm"].get("estimator", "B")]
-            found = diagnose(model, x, bound=estimator)
+            settings = identity.placed(cell.settings["algorithm"], "algorithm")
+            found = diagnose(model, x, bound=BOUNDS[settings.get("sgvb", "B")])
         except Exception as error:
             # A network of the user's own that fails leaves the others readable.
             said = str(error) if isinstance(error, UserError) else cli.own_fault(error)

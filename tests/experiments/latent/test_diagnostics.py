@@ -70,7 +70,11 @@ def test_the_variance_of_the_plotted_mean_is_that_of_the_images_over_their_numbe
 
 
 @pytest.mark.integration
-def test_the_command_covers_every_cell_with_an_encoder(tmp_path, capsys):
+def test_the_command_covers_every_cell_with_an_encoder(tmp_path, capsys, monkeypatch):
+    bounds = []
+    monkeypatch.setattr(
+        diagnostics, "diagnose", lambda *its, bound: bounds.append(bound) or diagnose(*its)
+    )
     for algorithm in ("aevb", "wake_sleep", "mcem"):
         job = config.job_from(
             config.compose_config(
@@ -82,6 +86,7 @@ def test_the_command_covers_every_cell_with_an_encoder(tmp_path, capsys):
     assert diagnostics.main([f"results={tmp_path}"]) == 0
     table = pd.read_csv(tmp_path / "diagnostics" / "diagnostics.csv")
     assert table["algorithm"].tolist() == ["aevb", "aevb", "wake_sleep", "wake_sleep"]
+    assert bounds == [sgvb_b, sgvb_a]  # each the one that its curve shows
     assert (table["variance_plotted"] == table["variance_single"] / 297).all()
     kl = pd.read_csv(tmp_path / "diagnostics" / "kl.csv")
     total = kl.groupby(["algorithm", "seed"])["kl"].sum().to_numpy()
