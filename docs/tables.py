@@ -7,16 +7,20 @@ A table or a number that comes from a committed result stands between `<!-- name
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
+from reproduce.analysis.comparison import compare
+from reproduce.analysis.published import END, load_published
 from reproduce.common.markdown import aligned, nats
-from reproduce.common.names import algorithm_name
+from reproduce.common.names import PLACE, algorithm_name, dataset_name, short_number
 from reproduce.experiments.replay import first_hook
 from reproduce.experiments.replay.run import _hook_table, _likelihood_table
+from reproduce.store.store import Store
 from studies.figure3_settings import __main__ as figure3_settings
 
 ROOT = Path(__file__).parent.parent
@@ -202,6 +206,50 @@ def _worst_mnist() -> str:
     return f"{ends['difference'].abs().max():.1f}"
 
 
+@cache
+def _far_curves() -> pd.DataFrame:
+    """Curves of experiment 1 with the published settings as far as they are committed."""
+    store = Store(REFERENCE / "cells")
+    names = {cell["id"] for cell in _json("figure1/laptop/manifest.json")["cells"]}
+    cells = [store.cell(name) for name in sorted(names) if (store.root / name).is_dir()]
+    return pd.concat(
+        [store.curves(cell, store.seeds(cell), int(END)) for cell in cells], ignore_index=True
+    )
+
+
+@cache
+def _far() -> pd.DataFrame:
+    return compare(_far_curves(), load_published("figure2")).query("samples >= 1e7")
+
+
+def _far_table() -> str:
+    """One row per curve pair: the difference where it ends, and its mean size from 1e7 on."""
+    splits = ("train", "test")
+    numbers = [f"{what}, {split}" for what in ("at the end", "mean size") for split in splits]
+    rows = [["dataset", "N_z", "algorithm", "samples", "seeds", *numbers]]
+    for place, mine in _far().groupby(PLACE, sort=False):
+        dataset, n_latent, algorithm = place
+        by_split = [mine[mine["split"] == split] for split in splits]
+        end = by_split[0].iloc[-1]
+        rows.append(
+            [dataset_name(str(dataset)), str(n_latent), algorithm_name(str(algorithm)),
+             short_number(end["samples"]), str(end["n_seeds"]),
+             *(nats(one["difference"].iloc[-1], "+") for one in by_split),
+             *(nats(one["difference"].abs().mean()) for one in by_split)]
+        )  # fmt: skip
+    return aligned(rows, right=(1, 3, 4, 5, 6, 7, 8))
+
+
+def _finished() -> str:
+    ends = _far_curves().groupby([*PLACE, "seed"])["samples"].max()
+    return str(int((ends >= END).sum()))
+
+
+def _worst_finished() -> str:
+    ends = _far().query(f"samples == {END}")
+    return f"{ends['difference'].abs().max():.1f}"
+
+
 def _estimator_targets() -> str:
     return (REFERENCE / "estimators" / "tables.md").read_text("utf-8").split("\n\n")[0].strip()
 
@@ -224,6 +272,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "first_million_freyface": lambda: _first_million("dataset == 'freyface'"),
     "worst_mnist": _worst_mnist,
     "worst_plateau": _worst_plateau,
+    "far": _far_table,
+    "finished": _finished,
+    "worst_finished": _worst_finished,
     "speeds": speeds,
     "speed_targets": speed_targets,
     "processes": processes,
