@@ -245,9 +245,8 @@ def _finished() -> str:
     return str(int((ends >= END).sum()))
 
 
-def _worst_finished() -> str:
-    ends = _far().query(f"samples == {END}")
-    return f"{ends['difference'].abs().max():.1f}"
+def _far_worst(query: str) -> str:
+    return f"{_far().query(query)['difference'].abs().max():.1f}"
 
 
 def _estimator_targets() -> str:
@@ -274,7 +273,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "worst_plateau": _worst_plateau,
     "far": _far_table,
     "finished": _finished,
-    "worst_finished": _worst_finished,
+    "far_curves": lambda: str(len(_far().groupby(PLACE))),
+    "far_mnist": lambda: _far_worst("dataset == 'mnist'"),
+    "far_plateau": lambda: _far_worst("dataset == 'freyface' and algorithm == 'wake_sleep'"),
+    "far_freyface": lambda: _far_worst("dataset == 'freyface' and algorithm == 'aevb'"),
     "speeds": speeds,
     "speed_targets": speed_targets,
     "processes": processes,
