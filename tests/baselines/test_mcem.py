@@ -17,6 +17,7 @@ def mcem(images, seeds=(0, 1), decoder=BernoulliDecoder, std=0.3, hidden=7, late
     return MonteCarloEM(model, images, seeds, **settings).without_trainer()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("decoder", [BernoulliDecoder, GaussianDecoder])
 def test_chains_settle_on_the_posterior(decoder):
     """400 chains for one image, against p(z|x) summed on a grid."""

@@ -143,6 +143,7 @@ def test_simulated_data_are_the_models():
     assert set(binary.unique().tolist()) == {0.0, 1.0}
 
 
+@pytest.mark.integration
 def test_estimates_repeat_and_seeds_do_not_see_each_other():
     model = LinearGaussian.random(2, 64, 0.3, seeds=(0, 1, 2))
     x = draw(model, 4, 64)

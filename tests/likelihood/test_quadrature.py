@@ -108,6 +108,7 @@ class ModeInTheTail:
         raise NotImplementedError
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("n_latent", [1, 2, 3])
 @pytest.mark.parametrize("norm", [3.8, 4.6, 5.4])
 def test_a_mode_in_the_priors_tail_is_found(norm, n_latent):
@@ -137,6 +138,7 @@ def test_seeds_and_batches_do_not_see_each_other(monkeypatch):
     assert torch.equal(quadrature(model.target, x, (0, 1, 2)).value, parts.value)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("n_latent", [1, 3])
 def test_the_standard_error_means_what_one_means(n_latent):
     """35 % of errors lie beyond it and 8.5 % beyond twice it (Student's t of eight scrambles)."""

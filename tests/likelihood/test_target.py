@@ -56,6 +56,7 @@ def test_an_images_estimate_does_not_depend_on_the_others(estimator, monkeypatch
         assert not torch.allclose(own(estimator(target, x, (2, 3))), whole, atol=1e-3)
 
 
+@pytest.mark.integration
 @each_estimator
 def test_progress_reaches_the_number_of_images_and_changes_no_value(estimator):
     target, x = small(BernoulliDecoder, 2, n_points=7)

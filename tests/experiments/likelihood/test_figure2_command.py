@@ -143,6 +143,7 @@ def test_images_that_the_estimator_distrusts_are_said(small, tmp_path, capsys):
     assert sentence in manifest["remarks"]
 
 
+@pytest.mark.integration
 def test_another_estimator_needs_no_training(small, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(small, results)
