@@ -11,7 +11,7 @@ from reproduce.commands import estimate
 from reproduce.common.errors import UserError
 from reproduce.experiments import figure
 from reproduce.likelihood import evaluate
-from reproduce.likelihood.hmc_kde import HmcKde
+from reproduce.likelihood.importance import Importance
 from reproduce.store.store import LIKELIHOOD_KINDS, Store
 from reproduce.training.loop import train
 
@@ -108,7 +108,7 @@ def test_without_training_what_is_there_is_drawn(small, tmp_path, capsys):
 def test_the_papers_estimator_drawn_has_the_near_exact_one_beside_it(small, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(small, results)
-    assert figure.main([*SMALL[:-1], "estimator=hmc_kde", f"results={results}"]) == 0
+    assert figure.main([*SMALL[:-2], "estimator=hmc_kde", f"results={results}"]) == 0
     folder = results / "figure2" / "smoke"
     found = pd.read_csv(folder / "curves.csv")
     mine = found[found["algorithm"] == "aevb"].groupby("estimator")["samples"].unique()
@@ -327,9 +327,9 @@ def test_estimates_of_an_older_version_are_made_again(small, tmp_path, monkeypat
 
     estimate_anew = evaluate.estimate
     monkeypatch.setattr(evaluate, "estimate", counted)
-    monkeypatch.setattr(HmcKde, "version", HmcKde.version + 1)
+    monkeypatch.setattr(Importance, "version", Importance.version + 1)
     assert figure.main([*SMALL, f"results={results}"]) == 0
-    assert sorted(made) == [("hmc_kde", 8_000)] * 4 + [("hmc_kde", 9_000)] * 4
+    assert sorted(made) == [("importance", 8_000)] * 4 + [("importance", 9_000)] * 4
     found = pd.read_csv(results / "figure2" / "smoke" / "curves.csv")
     columns = [c for c in found.columns if c not in ("value", "stderr")]
     assert not found.duplicated(columns).any()
