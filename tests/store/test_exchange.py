@@ -177,7 +177,7 @@ def test_readers_take_exported_cells_as_they_lie_and_leave_them_so(finished, tmp
 
 def test_a_committed_cell_without_weights_says_so():
     assert load_model("mnist-aevb-z3-n1000", COMMITTED).n_latent == 3
-    with pytest.raises(UserError, match=r"mnist-aevb-z200.* holds no trained weights"):
-        load_model("mnist-aevb-z200", COMMITTED)
+    with pytest.raises(UserError, match=r"z200-n50000-1c099159.* holds no trained weights"):
+        load_model("mnist-aevb-z200-n50000-1c099159", COMMITTED)
     with pytest.raises(UserError, match="holds no trained weights"):
-        estimate.main(["run=mnist-aevb-z200", f"results={COMMITTED}"])
+        estimate.main(["run=mnist-aevb-z200-n50000-1c099159", f"results={COMMITTED}"])
