@@ -1,6 +1,7 @@
 """Reproduce the experiments of Kingma & Welling (2013): `reproduce VERB key=value ...`."""
 
 import difflib
+import gc
 import importlib
 import sys
 
@@ -34,6 +35,10 @@ VERBS = {
     "completion": ("reproduce.commands.completion", "print what lets a shell complete commands"),
 }
 """From each verb to the module whose `main`, or the function after the colon, does it."""
+
+# Importing torch makes a million objects, none of them garbage, and looking through them again and
+# again was a seventh of the start. A worker imports this module first, too.
+gc.set_threshold(50_000, 20, 50)
 
 
 def main() -> None:

@@ -66,6 +66,9 @@ class CompiledStep:
                 "compile_threads": 1,
                 # Precompiled headers: 150 MB per compiler command, never removed.
                 "cpp_cache_precompile_headers": False,
+                # The processor is asked which vectors it has; torch would also compile a program
+                # per kind of vector, in every process, to see that the compiler knows it.
+                "cpp.vec_isa_ok": True,
             }
         checked: dict[str, Any] = {"guard_filter_fn": _keep_guards}
         self._run = torch.compile(

@@ -39,6 +39,8 @@ from reproduce.training.loop import as_interrupts, last_mark, train
 
 GRACE = 15.0
 """Seconds that workers have to close their W&B runs when they are told to stop."""
+SMALL = 10_000
+"""Samples, over all seeds, that are trained here before workers would have begun."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def run(
     jobs
         What to train. Jobs that are done cost nothing.
     workers
-        How many processes; None means one for each core, or one on a GPU.
+        How many processes; None means one for each core, but one on a GPU or for little work.
     console
         Where messages and the progress bar go.
     bar
@@ -87,8 +89,7 @@ def run(
             _check_checkpoints(job)
     left = [job for job in left if job.cell.id not in (failures or {})]
     if left:
-        on_gpu = choose_device(left[0].device).type == "cuda"
-        workers = workers or (1 if on_gpu else available_cores() // left[0].threads or 1)
+        workers = workers or _usual_workers(left)
         left = _split(left, workers)
         left.sort(key=_cost, reverse=True)
         with _Board(left, console, bar) as board:
@@ -149,6 +150,13 @@ def _check_checkpoints(job: Job) -> None:
         if store.is_done(job.cell, seed, job.samples) or not path.exists():
             continue
         read_checkpoint(store, job.cell, seed)
+
+
+def _usual_workers(jobs: Sequence[Job]) -> int:
+    is_little = sum(job.samples * len(job.seeds) for job in jobs) <= SMALL
+    if is_little or choose_device(jobs[0].device).type == "cuda":
+        return 1
+    return available_cores() // jobs[0].threads or 1
 
 
 def _split(jobs: list[Job], workers: int) -> list[Job]:

@@ -82,6 +82,21 @@ def test_a_figure_uses_every_core_once_however_many(monkeypatch, tmp_path, cores
     assert processes == max(1, min(cores // threads, len(seeds)))
 
 
+@pytest.mark.parametrize(("samples", "here"), [(5_000, True), (5_100, False)])
+def test_little_work_is_done_before_workers_would_have_started(
+    monkeypatch, tmp_path, samples, here
+):
+    in_workers = []
+    monkeypatch.setattr(pool, "available_cores", lambda: 2)
+    monkeypatch.setattr(pool, "_run_pool", lambda jobs, *_: in_workers.append(jobs))
+    monkeypatch.setattr(pool, "_train", lambda *_: None)
+    monkeypatch.setattr(pool._Board, "finished", lambda *_: None)
+    overrides = ["data=digits", "seeds=2", f"samples={samples}", f"results={tmp_path}"]
+    job = config.job_from(config.compose_config(overrides))
+    pool.run([job], None, Console(file=io.StringIO()), bar=False)
+    assert (not in_workers) == here
+
+
 def test_a_worker_that_cannot_start_is_not_blamed_on_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(pool, "_start_worker", int)  # which takes no such arguments
     overrides = ["data=digits", "seeds=2", "samples=1000", f"results={tmp_path}", "tracking=off"]
