@@ -1,9 +1,11 @@
 """Reproduce the experiments of Kingma & Welling (2013): `reproduce VERB key=value ...`."""
 
+import ast
 import difflib
 import gc
-import importlib
+import importlib.util
 import sys
+from pathlib import Path
 
 from reproduce.common import cli
 from reproduce.common.errors import UserError
@@ -65,13 +67,19 @@ def run(verb: str, arguments: list[str]) -> int:
             f"none.{meant} `reproduce --help` lists them."
         )
     place, _, function = VERBS[verb][0].partition(":")
-    module = importlib.import_module(place)
     if verb != "train" and {"-h", "--help"} & set(arguments):  # `train` has Hydra's own help
-        print((module.__doc__ or "").strip())
-        return 0
-    if verb != "train" and arguments[:2] == ["--cfg", "job"]:
+        return show_help(place)
+    if arguments[:2] == ["--cfg", "job"]:
         return show_settings(verb, arguments[2:])
-    return getattr(module, function or "main")(arguments)
+    return getattr(importlib.import_module(place), function or "main")(arguments)
+
+
+def show_help(place: str) -> int:
+    """Print a module's docstring without importing it, and torch with it."""
+    found = importlib.util.find_spec(place)
+    assert found is not None
+    print(ast.get_docstring(ast.parse(Path(str(found.origin)).read_text(encoding="utf-8"))))
+    return 0
 
 
 def show_settings(verb: str, overrides: list[str]) -> int:
@@ -82,7 +90,7 @@ def show_settings(verb: str, overrides: list[str]) -> int:
 
     if not (CONF / f"{verb}.yaml").is_file():
         raise UserError(f"`reproduce {verb}` has no file in conf/; `reproduce {verb} --help`.")
-    print(OmegaConf.to_yaml(compose_config(overrides, verb)))
+    print(OmegaConf.to_yaml(compose_config(overrides, verb)), end="")
     return 0
 
 

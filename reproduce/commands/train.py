@@ -12,7 +12,6 @@ from hydra._internal.utils import get_args_parser  # there is no public one
 from reproduce.common import plugins
 from reproduce.common.errors import UserError
 from reproduce.config.overrides import as_typed, check_overrides
-from reproduce.sweeps import application, multirun
 
 
 def check_arguments(arguments: Sequence[str]) -> Namespace:
@@ -36,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     """Train what the command line asks for; return the exit status."""
     arguments = as_typed(arguments)
     given = check_arguments(arguments)
+    from reproduce.sweeps import application, multirun  # which load torch, and take seconds
+
     if multirun.is_asked_for(given):
         options = [argument for argument in arguments if argument not in given.overrides]
         return multirun.report(multirun.launch(application.run, given.overrides, options))

@@ -1,7 +1,7 @@
 """Train what a figure needs and draw it: `reproduce figure figure=figure1`.
 
 `make figure1`, `make figure2`, `make manifolds` and `make samples` call this. Results go to
-results/<figure>/<budget>/. `reproduce train --cfg job` prints the settings to override.
+results/<figure>/<budget>/. `reproduce figure --cfg job` prints the settings to override.
 """
 
 from collections.abc import Sequence

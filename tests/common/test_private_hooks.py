@@ -118,7 +118,7 @@ def test_the_files_that_are_read_without_their_packages_are_there():
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("module", ["commands.train", "training.pool"])
+@pytest.mark.parametrize("module", ["sweeps.application", "training.pool"])
 def test_training_starts_without_what_it_does_not_need(module):
     """The command and its workers: these modules would double their start."""
     heavy = {"matplotlib", "scipy.signal", "scipy.stats", "sklearn", "wandb",
