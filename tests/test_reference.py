@@ -144,7 +144,7 @@ def test_step_sizes_are_what_the_selections_chose():
 
 
 TABLES = {
-    "figure1/laptop": 1e6, "figure2/laptop": 1e6,
+    "figure1/laptop": 1e6, "figure1/paper": 1e7, "figure2/laptop": 1e6,
     "text/figure1/laptop": 1e6, "text/figure1/desktop": 1e7, "text/figure1/paper": 5e7,
     "text/compiled/figure1/paper": 1e8, "text/figure2/laptop": 1e6, "text/figure2/paper": 1e6,
 }  # fmt: skip
